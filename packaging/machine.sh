@@ -295,7 +295,7 @@ _find_leader() {  # MACHINE
     for child in $(<"/proc/$nspawn/task/$nspawn/children"); do
         [[ $(readlink "/proc/$child/ns/pid") != "$(readlink /proc/self/ns/pid)" ]] || continue
         echo "$child" >"$1/leader"
-        return
+        return 0  # a bare `return` within a trap returns what was before the trap
     done
     return 1
 }
