@@ -1,0 +1,59 @@
+"""What is to be done, in the imperative: the only things that `Scheduler.handle` gives back."""
+
+from dataclasses import dataclass
+
+from swapper.core.model import Failure, State
+
+
+@dataclass(frozen=True, slots=True)
+class StartUnit:
+    """Have systemd start the model's unit."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopUnit:
+    """Have systemd stop the model's unit."""
+
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Forward the request: it has a lease now."""
+
+    request: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Answer the waiting request with this failure; it is over."""
+
+    request: int
+    model: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Break off the request that holds a lease: its engine is going away. It is over."""
+
+    request: int
+    model: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell whoever watches that the model went from one state to another."""
+
+    model: str
+    old: State
+    new: State
+    reason: str
+
+
+type Action = StartUnit | StopUnit | Admit | Reject | Abort | Announce

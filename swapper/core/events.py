@@ -1,0 +1,104 @@
+"""What has happened, in the past tense: the only things that `Scheduler.handle` takes."""
+
+import enum
+from dataclasses import dataclass
+
+from swapper.core.model import Failure, Gpu, ModelSpec
+
+
+class ActiveState(enum.StrEnum):
+    """A unit's `ActiveState` as systemd reports it (org.freedesktop.systemd1(5), "Unit Objects")."""
+
+    ACTIVE = "active"
+    RELOADING = "reloading"
+    REFRESHING = "refreshing"
+    INACTIVE = "inactive"
+    FAILED = "failed"
+    ACTIVATING = "activating"
+    DEACTIVATING = "deactivating"
+    MAINTENANCE = "maintenance"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigApplied:
+    """The configuration is now this. Models that it no longer names are drained and stopped."""
+
+    models: tuple[ModelSpec, ...]
+    gpus: tuple[Gpu, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestArrived:
+    """A request for a model came in and waits for a lease."""
+
+    request: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOver:
+    """The client went away, or its lease's work is done: either way, the request is over."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChanged:
+    """The unit of a model is in this state now.
+
+    Attributes:
+        model: The model's name.
+        active: systemd's `ActiveState`.
+        invocation: systemd's invocation id; another id is another process.
+        failure: Set when the unit failed: what systemd says of it.
+    """
+
+    model: str
+    active: ActiveState
+    invocation: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartRefused:
+    """A start that was asked for did not take place: files are missing, the unit is masked, systemd refused."""
+
+    model: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityChanged:
+    """Whether a model that does not run could be started is known anew.
+
+    Attributes:
+        model: The model's name.
+        failure: Why it cannot be started (`model_incomplete`, `model_disabled`); None when what failed before may work.
+    """
+
+    model: str
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadAsked:
+    """An operator wants the model gone: it drains, then stops."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """`Scheduler.deadline()` has been reached."""
+
+
+type Event = (
+    ConfigApplied
+    | RequestArrived
+    | RequestOver
+    | UnitChanged
+    | StartRefused
+    | AvailabilityChanged
+    | UnloadAsked
+    | TimePassed
+)

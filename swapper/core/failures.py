@@ -1,0 +1,76 @@
+"""What the scheduler tells those whom it cannot serve: code, what happened, what to do."""
+
+from swapper.core.model import Failure
+from swapper.core.record import Record
+
+
+def not_configured(model: str) -> Failure:
+    """The model is not (or no longer) in the configuration."""
+    return Failure("model_not_found", f"There is no model named {model!r}.", "GET /v1/models lists the models.")
+
+
+def queue_full(record: Record) -> Failure:
+    """As many wait as may."""
+    return Failure(
+        "queue_full",
+        f"{len(record.waiting)} requests for {record.name} wait already, which is its limit.",
+        "Try again later, or raise `queue` of this model.",
+    )
+
+
+def restarted(record: Record) -> Failure:
+    """Another process took the place of the one that answered."""
+    return Failure("model_restarted", f"The unit of {record.name} was restarted while it answered.", "Send it again.")
+
+
+def stopped(record: Record) -> Failure:
+    """Somebody else stopped the unit."""
+    return Failure(
+        "model_stopped",
+        f"The unit of {record.name} was stopped by somebody else.",
+        "Send the request again: that starts the model.",
+    )
+
+
+def unloaded(record: Record) -> Failure:
+    """An operator unloaded it before it was ready."""
+    return Failure("model_unloaded", f"{record.name} was unloaded by an operator while it started.", "Send it again.")
+
+
+def too_slow(record: Record) -> Failure:
+    """It was not ready in time."""
+    return Failure(
+        "model_load_timeout",
+        f"{record.name} was not ready after {record.loaded.load_timeout:g} s.",
+        "Look into the journal of its unit; raise `load_timeout` if it only needs longer.",
+    )
+
+
+def drained_too_long(record: Record) -> Failure:
+    """Its requests did not end in time."""
+    return Failure(
+        "model_unloaded",
+        f"{record.name} was to stop ({record.reason}), and this request was still running after "
+        f"{record.loaded.drain_timeout:g} s.",
+        "Send it again, or raise `drain_timeout`.",
+    )
+
+
+def busy(claimant: Record, victim: Record) -> Failure:
+    """Whoever holds the GPU did not end in time."""
+    return Failure(
+        "model_busy",
+        f"{claimant.name} could not be loaded: {victim.name} was still answering after "
+        f"{victim.loaded.drain_timeout:g} s.",
+        "Try again later, or set `drain_timeout`.",
+    )
+
+
+def pinned_in_the_way(record: Record, obstacles: tuple[Record, ...]) -> Failure:
+    """A pinned model holds what it needs."""
+    names = ", ".join(obstacle.name for obstacle in obstacles)
+    return Failure(
+        "gpu_pinned",
+        f"{record.name} does not fit beside {names}, which is pinned to the GPU.",
+        "Remove `pinned`, or give one of them another GPU.",
+    )

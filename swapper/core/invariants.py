@@ -1,0 +1,84 @@
+"""What is always true of the scheduler between two events. Tests call `validate` after every one."""
+
+from swapper.core import placement
+from swapper.core.model import WHOLE, Policy, State
+from swapper.core.scheduler import Scheduler
+
+_TRANSIENT = frozenset({State.STARTING, State.DRAINING, State.STOPPING})
+
+
+class InvariantBroken(AssertionError):
+    """The scheduler contradicts itself: a defect of its own, never of its input."""
+
+
+def validate(scheduler: Scheduler) -> None:
+    """Check all invariants.
+
+    Raises:
+        InvariantBroken: With the first one that does not hold.
+    """
+    _requests(scheduler)
+    _states(scheduler)
+    _budgets(scheduler)
+    _progress(scheduler)
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise InvariantBroken(what)
+
+
+def _requests(scheduler: Scheduler) -> None:
+    """A request is in exactly one place."""
+    placed = [(request, r.name) for r in scheduler.records() for request in (*r.waiting, *r.leases)]
+    known = {request: record.name for request, record in scheduler._requests.items()}  # noqa: SLF001
+    _require(len(placed) == len(known), f"requests {sorted(placed)} are not those known, {sorted(known.items())}")
+    _require(dict(placed) == known, f"requests {sorted(placed)} are not where they are known to be, {known}")
+
+
+def _states(scheduler: Scheduler) -> None:
+    for record in scheduler.records():
+        name, state = record.name, record.state
+        if record.leases:
+            _require(state in {State.READY, State.DRAINING}, f"{name} is {state} with leases")
+        if state in _TRANSIENT:
+            _require(record.deadline is not None, f"{name} is {state} without a deadline")
+        if record.deadline is not None:
+            _require(record.timer is not None and record.timer <= record.deadline, f"{name}'s deadline has no timer")
+        if state is State.READY and record.waiting:
+            _require(record.full, f"{name} is ready and lets {len(record.waiting)} wait")
+        if state is State.DRAINING:
+            _require(bool(record.leases), f"{name} drains nothing")
+        claimed = name in scheduler.claims
+        _require(claimed == (record.wants_start and not record.removed), f"{name} is {state}, claim: {claimed}")
+        if record.drained_for is not None:
+            _require(record.drained_for in scheduler.claims, f"{name} drains for {record.drained_for}: no claim")
+        if record.removed:
+            _require(state.resident, f"{name} is neither configured nor resident")
+
+
+def _budgets(scheduler: Scheduler) -> None:
+    """No GPU is over budget, but by units that somebody else started."""
+    policies = {gpu.index: gpu.policy for gpu in scheduler.gpus}
+    for gpu in {demand.gpu for record in scheduler.records() for demand in record.holds}:
+        holders = [(r, d.parts) for r in scheduler.records() for d in r.holds if d.gpu == gpu]
+        if any(record.adopted or record.loaded != record.spec for record, _ in holders):
+            continue
+        if policies.get(gpu, Policy.EXCLUSIVE) is Policy.EXCLUSIVE:
+            _require(len(holders) <= 1, f"GPU {gpu} is exclusive and holds {[r.name for r, _ in holders]}")
+        else:
+            _require(sum(parts for _, parts in holders) <= WHOLE, f"GPU {gpu} is over budget")
+
+
+def _progress(scheduler: Scheduler) -> None:
+    """Whoever is first in line waits for something that will happen."""
+    gpus = {demand.gpu for record in scheduler.records() for demand in record.spec.demands}
+    for name in scheduler._claims.heads(gpus):  # noqa: SLF001
+        record = scheduler.record(name)
+        if record is None:
+            raise InvariantBroken(f"{name} claims and does not exist")
+        if record.state.resident:
+            _require(record.drained_for is None, f"{name} drains for somebody behind it")
+            continue
+        verdict = scheduler._plan(record).verdict  # noqa: SLF001
+        _require(verdict is placement.Verdict.WAIT, f"{name} is first in line, and {verdict} is not carried out")

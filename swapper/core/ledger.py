@@ -1,0 +1,79 @@
+"""The books: every model's record, where each request is, what is due, and the actions decided so far.
+
+Only primitives live here, each of which keeps the books in order by itself; no decisions.
+"""
+
+from collections.abc import Iterator
+
+from swapper.core.actions import Abort, Action, Admit, Announce
+from swapper.core.claims import Claims
+from swapper.core.model import Failure, Gpu, State
+from swapper.core.record import Record
+from swapper.core.timers import Timers
+
+
+class Ledger:
+    """The state of all models."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+        self._gpus: dict[int, Gpu] = {}
+        self._requests: dict[int, Record] = {}
+        self._claims = Claims()
+        self._timers = Timers()
+        self._actions: list[Action] = []
+
+    def record(self, model: str) -> Record | None:
+        """What is known of a model; to be read only."""
+        return self._records.get(model)
+
+    def records(self) -> Iterator[Record]:
+        """What is known of all models, in the order of the configuration; to be read only."""
+        return iter(self._records.values())
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The configured GPUs."""
+        return tuple(self._gpus.values())
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Models that wait to be started, oldest claim first."""
+        return tuple(self._claims)
+
+    def deadline(self) -> float | None:
+        """When `TimePassed` is due; None while nothing can run out."""
+        return self._timers.first()
+
+    def _enter(self, record: Record, state: State, reason: str, now: float, timeout: float | None = None) -> None:
+        """Change a model's state; with a timeout in seconds after which the state must have ended."""
+        old, record.state, record.reason = record.state, state, reason
+        record.deadline = None
+        if timeout is not None:
+            self._due(record, now + timeout)
+        if old is not state:
+            self._actions.append(Announce(record.name, old, state, reason))
+
+    def _due(self, record: Record, when: float) -> None:
+        record.deadline = when
+        if record.timer is None or when < record.timer:
+            record.timer = when
+            self._timers.add(when, record.name)
+
+    def _admit(self, record: Record, request: int, now: float) -> None:
+        record.leases.add(request)
+        record.used = now
+        self._actions.append(Admit(request, record.name))
+
+    def _abort(self, record: Record, failure: Failure) -> None:
+        """Break off all requests that hold a lease."""
+        for request in sorted(record.leases):
+            del self._requests[request]
+            self._actions.append(Abort(request, record.name, failure))
+        record.leases.clear()
+
+    def _began(self, record: Record, invocation: str, *, adopted: bool) -> None:
+        """Another process runs, or will: what it holds is what is configured now."""
+        record.loaded = record.spec
+        record.invocation, record.begun, record.adopted = invocation, True, adopted
+        record.never_ready, record.timed_out, record.drained_for = False, False, None

@@ -1,0 +1,125 @@
+"""The words of the house as types: state, policy, GPU, model, failure.
+
+A *model* is a configured name. Its *unit* is the templated systemd unit that runs its *engine*. A model is *resident*
+while its unit holds GPU memory. A *lease* is one request's hold on a resident model.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+
+WHOLE = 1_000_000
+"""A whole GPU, in parts per million: integers, so that shares add up exactly."""
+
+
+class State(enum.StrEnum):
+    """What a model is doing, as the API, the logs and the documents call it."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+    PARKED = "parked"
+    FAILED = "failed"
+    INCOMPLETE = "incomplete"
+    DISABLED = "disabled"
+
+    @property
+    def resident(self) -> bool:
+        """Whether a model in this state holds GPU memory."""
+        return self in _RESIDENT
+
+
+_RESIDENT = frozenset({State.STARTING, State.READY, State.DRAINING, State.STOPPING})
+
+
+class Policy(enum.StrEnum):
+    """How models share one GPU."""
+
+    EXCLUSIVE = "exclusive"
+    PACK = "pack"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU: its index in PCI bus order, and how models share it."""
+
+    index: int
+    policy: Policy = Policy.EXCLUSIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a model takes of one GPU, in parts per million of its memory."""
+
+    gpu: int
+    parts: int = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What the scheduler needs to know of a model. Times are seconds.
+
+    Attributes:
+        name: The configured name, never an alias.
+        demands: GPUs that the model is pinned to, with its share of each; empty for a model that needs none.
+        pinned: Never chosen as a victim.
+        ttl: Idle time after which the model is stopped; None keeps it.
+        load_timeout: Longest time from start to ready.
+        drain_timeout: Longest time that others wait for this model's leases to end.
+        stop_timeout: Longest time from stop to stopped.
+        concurrency: Most leases at once; None for no limit.
+        queue: Most requests that may wait; None for no limit.
+        fingerprint: Changes when the unit's definition does: a resident with an old one is drained and stopped.
+    """
+
+    name: str
+    demands: tuple[Demand, ...] = (Demand(0),)
+    pinned: bool = False
+    ttl: float | None = None
+    load_timeout: float = 600.0
+    drain_timeout: float = 600.0
+    stop_timeout: float = 60.0
+    concurrency: int | None = None
+    queue: int | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something could not be done: a stable code, what happened, and what to do about it.
+
+    Attributes:
+        code: Stable identifier, such as `model_failed`; the router maps it to an HTTP status.
+        message: What happened, one sentence.
+        hint: What the reader can do; empty when there is nothing.
+        retry_after: Seconds after which another try makes sense, where that is known.
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+    retry_after: float | None = None
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9:_.-]")
+
+
+def instance_name(model: str) -> str:
+    r"""Name of a model's unit instance: the one place where names are escaped.
+
+    As systemd's own escaping (systemd.unit(5), "String escaping for inclusion in unit names"), except that "-" stays,
+    so that `llama@glm-47-flash` reads as its model does; "/" becomes `\x2f`, which keeps the mapping one-to-one.
+    """
+    return "".join(
+        character if _PLAIN.fullmatch(character) and not (character == "." and position == 0)
+        else "".join(f"\\x{byte:02x}" for byte in character.encode())
+        for position, character in enumerate(model)
+    )
+
+
+def unit_name(engine: str, model: str) -> str:
+    """The unit that runs a model, such as `llama@devstral.service`."""
+    return f"{engine}@{instance_name(model)}.service"
+

@@ -1,0 +1,320 @@
+"""Who runs when: events in, actions out, through one door.
+
+Theory of operation. Each model has a `Record` with its state. A request takes a lease at once when its model is ready;
+otherwise it waits, and its model makes a *claim* on its GPUs. Claims are decided in order (`core.claims`): the model is
+started when it fits, or residents are chosen to make room (`core.placement`); these *drain*, which means that they
+admit nobody and are stopped when their last lease ends. A busy model is never stopped to make room.
+
+    stopped ──claim decided──> starting ──unit active──> ready ──victim, unload──> draining ──last lease──> stopping
+       ^                          │ unit failed            │ unit went away by itself                          │
+       └──────────────────────────┴──> failed <────────────┴────────────────── unit inactive ──> stopped <─────┘
+
+What systemd reports is always right: a unit that somebody else started is adopted, one that somebody else stopped is
+gone, and nothing here argues. Whoever calls `handle` carries out the actions in order before the next event, and calls
+it again with `TimePassed` at `deadline()`.
+"""
+
+from typing import assert_never
+
+from swapper.core import failures
+from swapper.core.actions import Action, Reject
+from swapper.core.events import (
+    ActiveState,
+    AvailabilityChanged,
+    ConfigApplied,
+    Event,
+    RequestArrived,
+    RequestOver,
+    StartRefused,
+    TimePassed,
+    UnitChanged,
+    UnloadAsked,
+)
+from swapper.core.model import Failure, ModelSpec, State
+from swapper.core.record import Record
+from swapper.core.seating import GRACE, Seating
+
+BACKOFF_MAX = 60.0
+"""Longest pause in seconds between starts of a model that keeps failing."""
+
+_UNAVAILABLE = {"model_incomplete": State.INCOMPLETE, "model_disabled": State.DISABLED}
+
+
+class Scheduler(Seating):
+    """The one function that changes the state of all models."""
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take note of what happened and say what is to be done.
+
+        Args:
+            event: What happened.
+            now: Seconds on a clock that never goes back.
+
+        Raises:
+            ValueError: The event cannot have happened (a request id that is in use); nothing has changed.
+        """
+        match event:
+            case RequestArrived():
+                self._request_arrived(event, now)
+            case RequestOver():
+                self._request_over(event, now)
+            case UnitChanged():
+                self._unit_changed(event, now)
+            case StartRefused():
+                self._start_refused(event, now)
+            case AvailabilityChanged():
+                self._availability_changed(event, now)
+            case UnloadAsked():
+                self._unload_asked(event, now)
+            case ConfigApplied():
+                self._config_applied(event, now)
+            case TimePassed():
+                self._time_passed(now)
+            case _:
+                assert_never(event)
+        if self._touched:
+            self._settle(now)
+        actions, self._actions = self._actions, []
+        return actions
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def _request_arrived(self, event: RequestArrived, now: float) -> None:
+        if event.request in self._requests:
+            raise ValueError(f"request {event.request} has arrived already")
+        record = self._records.get(event.model)
+        if record is None or record.removed:
+            self._actions.append(Reject(event.request, event.model, failures.not_configured(event.model)))
+        elif record.state is State.READY and not record.waiting and not record.full:
+            self._requests[event.request] = record
+            self._admit(record, event.request, now)
+        elif record.spec.queue is not None and len(record.waiting) >= record.spec.queue:
+            self._actions.append(Reject(event.request, event.model, failures.queue_full(record)))
+        elif record.state is State.FAILED and record.failure is not None and now < record.retry_at:
+            failure = record.failure
+            again = Failure(failure.code, failure.message, failure.hint, record.retry_at - now)
+            self._actions.append(Reject(event.request, event.model, again))
+        else:
+            self._requests[event.request] = record
+            record.waiting[event.request] = now
+            self._touch(record)
+
+    def _request_over(self, event: RequestOver, now: float) -> None:
+        record = self._requests.pop(event.request, None)
+        if record is None:
+            return
+        if event.request in record.leases:
+            record.leases.discard(event.request)
+            record.used = now
+            if record.state is State.READY and not record.waiting and not self._claims and record.spec.ttl is None:
+                return
+        else:
+            del record.waiting[event.request]
+        self._touch(record)
+
+    # -- units ---------------------------------------------------------------------------------------------------
+
+    def _unit_changed(self, event: UnitChanged, now: float) -> None:
+        record = self._records.get(event.model)
+        if record is None:
+            return
+        match event.active:
+            case ActiveState.ACTIVE | ActiveState.RELOADING | ActiveState.REFRESHING:
+                self._unit_active(record, event, now)
+            case ActiveState.ACTIVATING:
+                self._unit_activating(record, event, now)
+            case ActiveState.DEACTIVATING:
+                self._unit_deactivating(record, event, now)
+            case ActiveState.INACTIVE | ActiveState.FAILED | ActiveState.MAINTENANCE:
+                self._unit_gone(record, event, now)
+            case _:
+                assert_never(event.active)
+
+    def _unit_active(self, record: Record, event: UnitChanged, now: float) -> None:
+        known = event.invocation in {"", record.invocation}
+        match record.state:
+            case State.READY | State.DRAINING | State.STOPPING if known:
+                return
+            case State.DRAINING:
+                # It was to go, and the process that took its place holds no lease.
+                reason = record.reason
+                self._replaced(record, event)
+                self._stop(record, now, reason)
+                return
+            case State.READY:
+                self._replaced(record, event)
+            case State.STARTING:
+                record.invocation, record.begun = event.invocation or record.invocation, True
+                self._change(record, State.READY, "ready", now)
+            case _:
+                self._began(record, event.invocation, adopted=True)
+                self._change(record, State.READY, "adopted: it was running already", now)
+        record.failure, record.failures, record.retry_at, record.used = None, 0, 0.0, now
+        self._touch(record)
+        self._relieve(record, now)
+
+    def _replaced(self, record: Record, event: UnitChanged) -> None:
+        """Another process runs in place of the one that held the leases."""
+        self._abort(record, failures.restarted(record))
+        self._began(record, event.invocation, adopted=True)
+
+    def _unit_activating(self, record: Record, event: UnitChanged, now: float) -> None:
+        if event.invocation in {"", record.invocation} and record.state.resident:
+            return
+        if record.state is State.STARTING:
+            record.invocation, record.begun = event.invocation, True
+            return
+        self._replaced(record, event)
+        self._change(record, State.STARTING, "started by somebody else", now, record.spec.load_timeout + GRACE)
+        self._relieve(record, now)
+
+    def _unit_deactivating(self, record: Record, event: UnitChanged, now: float) -> None:
+        if record.state is State.STOPPING:
+            return
+        record.failure = event.failure or failures.stopped(record)
+        record.never_ready = record.state is State.STARTING
+        if not record.state.resident:
+            record.loaded, record.adopted = record.spec, True
+        self._abort(record, record.failure)
+        self._change(record, State.STOPPING, record.failure.message, now, record.loaded.stop_timeout + GRACE)
+
+    def _unit_gone(self, record: Record, event: UnitChanged, now: float) -> None:
+        if not record.state.resident:
+            return
+        if record.state is State.STARTING and not record.begun and event.invocation in {"", record.invocation}:
+            # The end of the run before the one that was asked for: the answer to our start is still to come.
+            return
+        asked = record.state is State.STOPPING and record.failure is None
+        failed = record.timed_out or (event.active is not ActiveState.INACTIVE and not asked)
+        never_ready = record.never_ready or record.state is State.STARTING
+        failure = record.failure if record.timed_out else event.failure or record.failure
+        failure = failure or failures.stopped(record)
+        self._abort(record, failure)
+        self._gone(record, State.FAILED if failed else State.STOPPED, failure.message if failed else "stopped", now)
+        record.failure = failure if failed else None
+        if never_ready:
+            self._start_failed(record, failure, now, backoff=failed)
+
+    def _start_refused(self, event: StartRefused, now: float) -> None:
+        record = self._records.get(event.model)
+        if record is None or record.state is not State.STARTING:
+            return
+        state = _UNAVAILABLE.get(event.failure.code, State.FAILED)
+        self._gone(record, state, event.failure.message, now)
+        record.failure = event.failure
+        self._start_failed(record, event.failure, now, backoff=state is State.FAILED)
+
+    def _gone(self, record: Record, state: State, reason: str, now: float) -> None:
+        record.adopted, record.never_ready, record.timed_out = False, False, False
+        self._change(record, state, reason, now)
+
+    def _start_failed(self, record: Record, failure: Failure, now: float, *, backoff: bool) -> None:
+        if backoff:
+            record.failures += 1
+            record.retry_at = now + min(2.0 ** (record.failures - 1), BACKOFF_MAX)
+        self._reject(record, failure)
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def _availability_changed(self, event: AvailabilityChanged, now: float) -> None:
+        record = self._records.get(event.model)
+        if record is None or record.state.resident:
+            return
+        record.failure = event.failure
+        if event.failure is not None:
+            self._change(record, _UNAVAILABLE.get(event.failure.code, State.FAILED), event.failure.message, now)
+            return
+        record.retry_at, record.failures = 0.0, 0
+        if record.state is not State.STOPPED:
+            self._change(record, State.STOPPED, "can be started", now)
+
+    def _unload_asked(self, event: UnloadAsked, now: float) -> None:
+        record = self._records.get(event.model)
+        if record is None:
+            return
+        if record.state in {State.READY, State.DRAINING}:
+            self._drain(record, now, "unloaded by an operator")
+        elif record.state is State.STARTING:
+            self._reject(record, failures.unloaded(record))
+            self._stop(record, now, "unloaded by an operator")
+
+    def _config_applied(self, event: ConfigApplied, now: float) -> None:
+        self._gpus = {gpu.index: gpu for gpu in event.gpus}
+        specs = {spec.name: spec for spec in event.models}
+        for record in self._records.values():
+            if record.name not in specs:
+                self._remove(record, now)
+        for name, spec in specs.items():
+            record = self._records.setdefault(name, Record(spec=spec, loaded=spec))
+            self._respecify(record, spec, now)
+        leaving = [name for name in self._records if name not in specs]
+        self._records = {name: self._records[name] for name in [*specs, *leaving]}
+        self._claims.renew({record.name: record.spec.demands for record in self._records.values()})
+
+    def _remove(self, record: Record, now: float) -> None:
+        record.removed = True
+        self._reject(record, failures.not_configured(record.name))
+        if record.state is State.STARTING:
+            self._stop(record, now, "no longer configured")
+        elif record.state in {State.READY, State.DRAINING}:
+            self._drain(record, now, "no longer configured")
+
+    def _respecify(self, record: Record, spec: ModelSpec, now: float) -> None:
+        record.removed, record.spec = False, spec
+        self._touch(record)
+        if not record.state.resident:
+            record.loaded = spec
+            record.retry_at, record.failures = 0.0, 0
+        elif record.loaded.fingerprint == spec.fingerprint:
+            return
+        elif record.state is State.STARTING:
+            self._stop(record, now, "its configuration changed")
+        elif record.state is not State.STOPPING:
+            self._drain(record, now, "its configuration changed")
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def _time_passed(self, now: float) -> None:
+        for when, name in self._timers.due(now):
+            record = self._records.get(name)
+            if record is None or record.timer != when:
+                continue
+            record.timer = None
+            if record.deadline is None:
+                continue
+            if record.deadline > now:
+                self._due(record, record.deadline)
+            else:
+                record.deadline = None
+                self._overdue(record, now)
+
+    def _overdue(self, record: Record, now: float) -> None:
+        match record.state:
+            case State.READY:
+                self._idle(record, now)
+            case State.STARTING:
+                record.failure, record.never_ready, record.timed_out = failures.too_slow(record), True, True
+                self._stop(record, now, record.failure.message)
+            case State.DRAINING if record.drained_for in self._records:
+                # A busy model is never stopped to make room: whoever waited for the room is told.
+                claimant = self._records[record.drained_for]
+                self._reject(claimant, failures.busy(claimant, record))
+                self._undrain(record, now)
+            case State.DRAINING:
+                self._abort(record, failures.drained_too_long(record))
+                self._stop(record, now, record.reason)
+            case State.STOPPING:
+                self._stop(record, now, "it does not stop")
+            case State.STOPPED | State.PARKED | State.FAILED | State.INCOMPLETE | State.DISABLED:
+                pass
+            case _:
+                assert_never(record.state)
+
+    def _idle(self, record: Record, now: float) -> None:
+        ttl = record.spec.ttl
+        if ttl is None or record.leases or record.waiting:
+            return
+        if record.used + ttl > now:
+            self._due(record, record.used + ttl)
+        else:
+            self._stop(record, now, f"idle for {ttl:g} s")

@@ -1,0 +1,145 @@
+"""Who sits on the GPUs: claims decided, room made, residents stopped.
+
+Handlers of events change records and *touch* them; `_settle` then brings in order what follows from it, until nothing
+follows any more: touched models make or drop their claim, admit whom they can, stop when they have drained; claims
+that are first in line on a GPU where something changed are decided; whoever made room for nobody stays.
+"""
+
+from typing import assert_never
+
+from swapper.core import failures, placement
+from swapper.core.actions import Reject, StartUnit, StopUnit
+from swapper.core.ledger import Ledger
+from swapper.core.model import Failure, State
+from swapper.core.record import Record
+
+GRACE = 15.0
+"""Seconds that systemd's own timeouts get before the scheduler stops believing in them."""
+
+
+class Seating(Ledger):
+    """Decisions about residents, on top of the books."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._touched: dict[str, Record] = {}
+        self._making_room: dict[str, Record] = {}
+
+    def _touch(self, record: Record) -> None:
+        self._touched[record.name] = record
+
+    def _settle(self, now: float) -> None:
+        gpus: set[int] = set()
+        while self._touched:
+            while self._touched:
+                record = self._touched.pop(next(iter(self._touched)))
+                self._put_in_order(record, now)
+                gpus.update(demand.gpu for demand in (*record.spec.demands, *record.loaded.demands))
+            for victim in [r for r in self._making_room.values() if r.drained_for not in self._claims]:
+                self._undrain(victim, now)
+            if not self._touched:
+                for name in self._claims.heads(gpus):
+                    self._decide(self._records[name], now)
+
+    def _put_in_order(self, record: Record, now: float) -> None:
+        """What follows from one model's record alone."""
+        if record.state is State.READY:
+            if record.removed:
+                self._drain(record, now, "no longer configured")
+                return
+            self._serve(record, now)
+        elif record.state is State.DRAINING and not record.leases:
+            self._stop(record, now, record.reason)
+        elif record.removed and not record.state.resident:
+            del self._records[record.name]
+        if not record.wants_start or record.removed:
+            self._claims.remove(record.name)
+        elif record.spec.demands or record.state.resident:
+            self._claims.add(record.name, record.spec.demands, now)
+        else:
+            self._start(record, now)
+
+    def _serve(self, record: Record, now: float) -> None:
+        """Give leases to those who wait, oldest first."""
+        while record.waiting and not record.full:
+            request = next(iter(record.waiting))
+            del record.waiting[request]
+            self._admit(record, request, now)
+        if not record.leases and record.spec.ttl is not None:
+            self._due(record, now + record.spec.ttl)
+
+    def _decide(self, record: Record, now: float) -> None:
+        """Decide a claim that is first in line."""
+        if record.drained_for is not None:
+            # Whom it made room for no longer stands before it.
+            self._undrain(record, now)
+            return
+        if record.state.resident:
+            return
+        plan = self._plan(record)
+        match plan.verdict:
+            case placement.Verdict.START:
+                self._start(record, now)
+            case placement.Verdict.EVICT:
+                for victim in plan.victims:
+                    self._drain(victim, now, f"makes room for {record.name}", drained_for=record.name)
+            case placement.Verdict.NEVER:
+                self._reject(record, failures.pinned_in_the_way(record, plan.obstacles))
+            case placement.Verdict.WAIT:
+                pass
+            case _:
+                assert_never(plan.verdict)
+
+    def _plan(self, record: Record) -> placement.Plan:
+        wanted = {demand.gpu for demand in record.spec.demands}
+        occupants = [
+            other
+            for other in self._records.values()
+            if other is not record and any(demand.gpu in wanted for demand in other.holds)
+        ]
+        return placement.plan(record, self._claims.since(record.name), occupants, self._gpus)
+
+    def _relieve(self, newcomer: Record, now: float) -> None:
+        """Bring GPUs back under budget after somebody else started a unit past us."""
+        if newcomer.adopted:
+            for victim in placement.excess(list(self._records.values()), newcomer, self._gpus):
+                self._drain(victim, now, f"makes room for {newcomer.name}, which somebody else started")
+
+    # -- transitions: each leaves the record touched ---------------------------------------------------------------
+
+    def _start(self, record: Record, now: float) -> None:
+        self._claims.remove(record.name)
+        self._began(record, record.invocation, adopted=False)
+        record.begun = False
+        self._change(record, State.STARTING, "asked for", now, record.spec.load_timeout + GRACE)
+        self._actions.append(StartUnit(record.name))
+
+    def _drain(self, record: Record, now: float, reason: str, *, drained_for: str | None = None) -> None:
+        self._change(record, State.DRAINING, reason, now, record.loaded.drain_timeout)
+        if drained_for is not None:
+            record.drained_for = drained_for
+            self._making_room[record.name] = record
+
+    def _undrain(self, record: Record, now: float) -> None:
+        self._change(record, State.READY, "no longer needed elsewhere", now)
+
+    def _stop(self, record: Record, now: float, reason: str) -> None:
+        if record.state is not State.STOPPING and not record.timed_out:
+            record.failure = None
+        self._change(record, State.STOPPING, reason, now, record.loaded.stop_timeout + GRACE)
+        self._actions.append(StopUnit(record.name, reason))
+
+    def _change(self, record: Record, state: State, reason: str, now: float, timeout: float | None = None) -> None:
+        """Enter a state; whom the model made room for, if anybody, is forgotten."""
+        record.drained_for = None
+        self._making_room.pop(record.name, None)
+        self._enter(record, state, reason, now, timeout)
+        self._touch(record)
+
+    def _reject(self, record: Record, failure: Failure) -> None:
+        """Tell all who wait for this model that it will not be."""
+        for request in record.waiting:
+            del self._requests[request]
+            self._actions.append(Reject(request, record.name, failure))
+        record.waiting.clear()
+        self._touch(record)

@@ -1,0 +1,106 @@
+"""What a client is told: OpenAI's error envelope, made from a code at one edge.
+
+The envelope is that of OpenAI's API (`{"error": {"message", "type", "param", "code"}}`, "Error codes" in its manual),
+plus `hint`: what the reader can do.
+"""
+
+import json
+from dataclasses import dataclass
+
+from swapper.core.model import Failure
+
+STATUSES = {
+    "body_too_large": 413,
+    "client_gone": 499,
+    "client_too_slow": 408,
+    "config_invalid": 503,
+    "dbus_unavailable": 503,
+    "duplicate_model": 400,
+    "engine_broke_off": 502,
+    "engine_unreachable": 503,
+    "gpu_pinned": 503,
+    "head_too_large": 431,
+    "internal_error": 500,
+    "invalid_json": 400,
+    "invalid_multipart": 400,
+    "invalid_request": 400,
+    "media_refused": 400,
+    "media_too_large": 400,
+    "media_type": 400,
+    "media_unreachable": 400,
+    "method_not_allowed": 405,
+    "model_busy": 503,
+    "model_disabled": 503,
+    "model_failed": 503,
+    "model_incomplete": 503,
+    "model_load_timeout": 503,
+    "model_missing": 400,
+    "model_not_found": 404,
+    "model_restarted": 503,
+    "model_stopped": 503,
+    "model_unloaded": 503,
+    "not_found": 404,
+    "queue_full": 429,
+    "router_stopping": 503,
+    "spool_full": 507,
+    "unit_refused": 503,
+}
+"""HTTP status of each code; a code that is not here is a defect and answers 500."""
+
+
+@dataclass(slots=True)
+class ApiError(Exception):
+    """An answer that is an error.
+
+    Attributes:
+        code: One of `STATUSES`.
+        message: What happened.
+        hint: What the reader can do; empty when there is nothing.
+        param: The request's field that is wrong, as OpenAI names it.
+        retry_after: Seconds after which another try makes sense.
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+    param: str | None = None
+    retry_after: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return STATUSES.get(self.code, 500)
+
+    @property
+    def body(self) -> bytes:
+        """The error envelope as JSON."""
+        return json.dumps({"error": self.fields}, ensure_ascii=False).encode()
+
+    @property
+    def event(self) -> bytes:
+        """The error as one server-sent event, for streams that have begun."""
+        return b"data: " + self.body + b"\n\n"
+
+    @property
+    def fields(self) -> dict[str, str | None]:
+        """What stands in the envelope."""
+        status = self.status
+        kind = "not_found_error" if status == 404 else "rate_limit_error" if status == 429 else ""
+        kind = kind or ("invalid_request_error" if status < 500 else "server_error")
+        fields = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {**fields, "hint": self.hint} if self.hint else fields
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that belong to this error beside the content's."""
+        if self.retry_after is None:
+            return {}
+        return {"Retry-After": str(max(1, round(self.retry_after)))}
+
+
+def from_failure(failure: Failure) -> ApiError:
+    """The answer for what the scheduler could not do."""
+    return ApiError(failure.code, failure.message, failure.hint, retry_after=failure.retry_after)

@@ -1,0 +1,45 @@
+"""Which paths go to an engine, and where the model's name stands in them: the one table.
+
+Everything that is not here is answered by the router itself (`router.api`).
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class NameIn(enum.Enum):
+    """Where a request names its model."""
+
+    JSON = "json"
+    MULTIPART = "multipart"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path that is forwarded to an engine.
+
+    Attributes:
+        path: As the client sends it, without query.
+        name_in: Where the model's name stands; a multipart route takes JSON too.
+        capability: What a model needs in order to answer.
+    """
+
+    path: str
+    name_in: NameIn
+    capability: str
+
+
+_ROUTES = (
+    Route("/v1/chat/completions", NameIn.JSON, "chat"),
+    Route("/v1/completions", NameIn.JSON, "completions"),
+    Route("/v1/embeddings", NameIn.JSON, "embeddings"),
+    Route("/v1/audio/transcriptions", NameIn.MULTIPART, "transcription"),
+    Route("/v1/audio/translations", NameIn.MULTIPART, "transcription"),
+)
+
+_BY_PATH = {route.path.encode(): route for route in _ROUTES}
+
+
+def find(path: bytes) -> Route | None:
+    """The route of a request path (without query), or None when the router answers it itself."""
+    return _BY_PATH.get(path)

@@ -1,0 +1,103 @@
+"""Scripts for the scheduler: events in, expected actions out, invariants checked after every step."""
+
+from collections.abc import Sequence
+from itertools import count
+
+from swapper.core.actions import Abort, Action, Admit, Announce, Reject, StartUnit, StopUnit
+from swapper.core.events import ActiveState, ConfigApplied, Event, RequestArrived, RequestOver, TimePassed, UnitChanged
+from swapper.core.invariants import validate
+from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State
+from swapper.core.scheduler import Scheduler
+
+
+def spec(name: str, *gpus: int, parts: int = 1_000_000, pinned: bool = False, ttl: float | None = None,
+         concurrency: int | None = None, queue: int | None = None, fingerprint: str = "") -> ModelSpec:  # fmt: skip
+    return ModelSpec(
+        name,
+        tuple(Demand(gpu, parts) for gpu in gpus or (0,)),
+        pinned=pinned,
+        ttl=ttl,
+        concurrency=concurrency,
+        queue=queue,
+        fingerprint=fingerprint,
+    )
+
+
+class Playbook:
+    """A scheduler with a clock that the script moves, and systemd played by the script."""
+
+    def __init__(self, *models: ModelSpec, pack: bool = False, gpus: Sequence[int] = (0, 1)) -> None:
+        self.scheduler = Scheduler()
+        self.now = 100.0
+        self.policy = Policy.PACK if pack else Policy.EXCLUSIVE
+        self.gpus = tuple(Gpu(index, self.policy) for index in gpus)
+        self.requests = count(1)
+        self.invocations = count(1)
+        self.announced: list[Announce] = []
+        self.configure(*models)
+
+    def configure(self, *models: ModelSpec) -> list[Action]:
+        return self.feed(ConfigApplied(models, self.gpus))
+
+    def feed(self, event: Event) -> list[Action]:
+        """Handle one event; returns all actions but announcements, which are kept aside."""
+        actions = self.scheduler.handle(event, self.now)
+        validate(self.scheduler)
+        self.announced += [action for action in actions if isinstance(action, Announce)]
+        return [action for action in actions if not isinstance(action, Announce)]
+
+    def ask(self, model: str) -> tuple[int, list[Action]]:
+        request = next(self.requests)
+        return request, self.feed(RequestArrived(request, model))
+
+    def over(self, request: int) -> list[Action]:
+        return self.feed(RequestOver(request))
+
+    def unit(
+        self, model: str, active: ActiveState, *, failure: Failure | None = None, new: bool = False
+    ) -> list[Action]:
+        record = self.scheduler.record(model)
+        known = record.invocation if record else ""
+        invocation = f"i{next(self.invocations)}" if new else known
+        return self.feed(UnitChanged(model, active, invocation, failure))
+
+    def comes_up(self, model: str) -> list[Action]:
+        """The unit goes through activating to active, in a new invocation."""
+        return self.unit(model, ActiveState.ACTIVATING, new=True) + self.unit(model, ActiveState.ACTIVE)
+
+    def goes_down(self, model: str) -> list[Action]:
+        """The unit goes through deactivating to inactive."""
+        return self.unit(model, ActiveState.DEACTIVATING) + self.unit(model, ActiveState.INACTIVE)
+
+    def fails(self, model: str, code: str = "model_failed") -> list[Action]:
+        failure = Failure(code, f"{model} failed")
+        return self.unit(model, ActiveState.FAILED, failure=failure, new=True)
+
+    def passes(self, seconds: float) -> list[Action]:
+        """Time passes, with `TimePassed` at each deadline on the way."""
+        end = self.now + seconds
+        actions: list[Action] = []
+        while (deadline := self.scheduler.deadline()) is not None and deadline <= end:
+            self.now = max(self.now, deadline)
+            actions += self.feed(TimePassed())
+        self.now = end
+        return actions
+
+    def ready(self, model: str) -> int:
+        """Have a model loaded by a request, which is left running."""
+        request, actions = self.ask(model)
+        assert actions == [StartUnit(model)]
+        assert self.comes_up(model) == [Admit(request, model)]
+        return request
+
+    def state(self, model: str) -> State:
+        record = self.scheduler.record(model)
+        assert record is not None
+        return record.state
+
+    def leases(self, model: str) -> set[int]:
+        record = self.scheduler.record(model)
+        return set(record.leases) if record else set()
+
+
+__all__ = ["Abort", "Admit", "Playbook", "Reject", "StartUnit", "StopUnit", "spec"]

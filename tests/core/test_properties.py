@@ -1,0 +1,202 @@
+"""Random histories: whatever happens in whatever order, the invariants hold and every request ends exactly once."""
+
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from swapper.core.actions import Abort, Action, Admit, Announce, Reject, StartUnit, StopUnit
+from swapper.core.events import (
+    ActiveState,
+    AvailabilityChanged,
+    ConfigApplied,
+    Event,
+    RequestArrived,
+    RequestOver,
+    StartRefused,
+    TimePassed,
+    UnitChanged,
+    UnloadAsked,
+)
+from swapper.core.invariants import validate
+from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State
+from swapper.core.scheduler import Scheduler
+
+NAMES = "abcd"
+PHASES = [phase for phase in Phase if phase not in {Phase.explain}]
+models = st.sampled_from(NAMES)
+specs = st.builds(
+    ModelSpec,
+    name=st.just("?"),
+    demands=st.sampled_from(
+        [(), (Demand(0),), (Demand(1),), (Demand(0), Demand(1)), (Demand(0, 300_000),), (Demand(0, 400_000),)]
+    ),
+    pinned=st.booleans(),
+    ttl=st.sampled_from([None, 5.0]),
+    load_timeout=st.just(50.0),
+    drain_timeout=st.just(30.0),
+    concurrency=st.sampled_from([None, 1, 2]),
+    queue=st.sampled_from([None, 2]),
+    fingerprint=st.sampled_from("12"),
+)
+configs = st.builds(
+    lambda chosen, policies: ConfigApplied(
+        tuple(_named(spec, name) for name, spec in chosen.items()), tuple(Gpu(i, p) for i, p in enumerate(policies))
+    ),
+    st.dictionaries(models, specs, min_size=1),
+    st.lists(st.sampled_from(Policy), max_size=2),
+)
+
+
+def _named(spec: ModelSpec, name: str) -> ModelSpec:
+    fields = {slot: getattr(spec, slot) for slot in spec.__slots__}
+    return ModelSpec(**{**fields, "name": name})
+
+
+class Histories(RuleBasedStateMachine):
+    """The scheduler against a systemd that does what it is told, late, and a world that interferes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = Scheduler()
+        self.now = 0.0
+        self.requests = 0
+        self.invocations = 0
+        self.waiting: set[int] = set()
+        self.leased: dict[int, str] = {}
+        self.units = dict.fromkeys(NAMES, ActiveState.INACTIVE)
+        self.ids = dict.fromkeys(NAMES, "")
+        self.jobs: dict[str, str] = {}
+        self.feed(ConfigApplied(tuple(_named(ModelSpec("?"), name) for name in NAMES), (Gpu(0),)))
+
+    def feed(self, event: Event) -> None:
+        for action in self.scheduler.handle(event, self.now):
+            self.carry_out(action)
+        validate(self.scheduler)
+
+    def carry_out(self, action: Action) -> None:
+        match action:
+            case StartUnit():
+                self.jobs[action.model] = "start"
+            case StopUnit():
+                self.jobs[action.model] = "stop"
+            case Admit():
+                self.waiting.remove(action.request)
+                self.leased[action.request] = action.model
+            case Reject():
+                self.waiting.remove(action.request)
+            case Abort():
+                assert self.leased.pop(action.request) == action.model
+            case Announce():
+                assert action.old is not action.new
+
+    def report(self, name: str, state: ActiveState, failure: Failure | None = None) -> None:
+        if self.units[name] in {ActiveState.INACTIVE, ActiveState.FAILED} and state is ActiveState.ACTIVATING:
+            self.invocations += 1
+            self.ids[name] = str(self.invocations)
+        self.units[name] = state
+        self.feed(UnitChanged(name, state, self.ids[name], failure))
+
+    @rule(name=models)
+    def request(self, name: str) -> None:
+        self.requests += 1
+        self.waiting.add(self.requests)
+        self.feed(RequestArrived(self.requests, name))
+
+    @precondition(lambda self: self.leased or self.waiting)
+    @rule(data=st.data())
+    def request_ends(self, data: st.DataObject) -> None:
+        request = data.draw(st.sampled_from(sorted([*self.leased, *self.waiting])))
+        self.leased.pop(request, None)
+        self.waiting.discard(request)
+        self.feed(RequestOver(request))
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), works=st.sampled_from(["works", "works", "works", "fails", "refused"]))
+    def job_makes_progress(self, data: st.DataObject, works: str) -> None:
+        name = data.draw(st.sampled_from(sorted(self.jobs)))
+        failure = Failure("model_failed", "broken")
+        if self.jobs[name] == "stop":
+            if self.units[name] in {ActiveState.ACTIVE, ActiveState.ACTIVATING}:
+                self.report(name, ActiveState.DEACTIVATING)
+                return
+            del self.jobs[name]
+            self.report(name, ActiveState.INACTIVE)
+        elif self.units[name] is ActiveState.ACTIVATING:
+            del self.jobs[name]
+            if works == "works":
+                self.report(name, ActiveState.ACTIVE)
+            else:
+                self.report(name, ActiveState.FAILED, failure)
+        elif self.units[name] is ActiveState.DEACTIVATING:
+            self.report(name, ActiveState.INACTIVE)
+        elif works == "refused":
+            del self.jobs[name]
+            self.feed(StartRefused(name, Failure("model_incomplete", "not there")))
+        elif self.units[name] is not ActiveState.ACTIVE:
+            self.report(name, ActiveState.ACTIVATING)
+        else:
+            del self.jobs[name]
+            self.report(name, ActiveState.ACTIVE)
+
+    @rule(name=models, state=st.sampled_from(ActiveState), new=st.booleans(), broken=st.booleans())
+    def somebody_interferes(self, name: str, state: ActiveState, *, new: bool, broken: bool) -> None:
+        if new:
+            self.invocations += 1
+            self.ids[name] = str(self.invocations)
+        self.report(name, state, Failure("model_failed", "by hand") if broken else None)
+
+    @rule(name=models, failure=st.sampled_from([None, *(Failure(c, "x") for c in ("model_incomplete", "model_disabled"))]))
+    def availability(self, name: str, failure: Failure | None) -> None:
+        self.feed(AvailabilityChanged(name, failure))
+
+    @rule(name=models)
+    def unload(self, name: str) -> None:
+        self.feed(UnloadAsked(name))
+
+    @rule(config=configs)
+    def reconfigure(self, config: ConfigApplied) -> None:
+        self.feed(config)
+
+    @rule(seconds=st.sampled_from([0.1, 5.0, 40.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        end = self.now + seconds
+        while (deadline := self.scheduler.deadline()) is not None and deadline <= end:
+            self.now = max(self.now, deadline)
+            self.feed(TimePassed())
+        self.now = end
+
+    @invariant()
+    def every_request_is_where_it_should_be(self) -> None:
+        waiting = {request for record in self.scheduler.records() for request in record.waiting}
+        leased = {request: record.name for record in self.scheduler.records() for request in record.leases}
+        assert waiting == self.waiting
+        assert leased == self.leased
+
+    def teardown(self) -> None:
+        """Left alone with an obedient systemd, everything comes to rest: nobody waits for ever."""
+        for _ in range(400):
+            if not self.waiting and not any(r.state.resident for r in self.scheduler.records()):
+                break
+            for name in sorted(self.jobs):
+                self.obey(name)
+            for request in sorted(self.leased):
+                del self.leased[request]
+                self.feed(RequestOver(request))
+            if not self.jobs:
+                self.time_passes(40.0)
+        assert not self.waiting, [(r.name, r.state, r.waiting) for r in self.scheduler.records()]
+
+    def obey(self, name: str) -> None:
+        job = self.jobs.pop(name)
+        if job == "stop":
+            self.report(name, ActiveState.INACTIVE)
+            return
+        self.report(name, ActiveState.INACTIVE)
+        self.report(name, ActiveState.ACTIVATING)
+        record = self.scheduler.record(name)
+        if record is not None and record.state is State.STARTING:
+            self.report(name, ActiveState.ACTIVE)
+
+
+Histories.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None, phases=PHASES)
+TestHistories = Histories.TestCase
