@@ -62,7 +62,7 @@ def _budgets(scheduler: Scheduler) -> None:
     policies = {gpu.index: gpu.policy for gpu in scheduler.gpus}
     for gpu in {demand.gpu for record in scheduler.records() for demand in record.holds}:
         holders = [(r, d.parts) for r in scheduler.records() for d in r.holds if d.gpu == gpu]
-        if any(record.adopted or record.loaded != record.spec for record, _ in holders):
+        if any(record.adopted for record, _ in holders):
             continue
         if policies.get(gpu, Policy.EXCLUSIVE) is Policy.EXCLUSIVE:
             _require(len(holders) <= 1, f"GPU {gpu} is exclusive and holds {[r.name for r, _ in holders]}")

@@ -21,6 +21,7 @@ class Ledger:
         self._requests: dict[int, Record] = {}
         self._claims = Claims()
         self._timers = Timers()
+        self._dirty: set[int] = set()
         self._actions: list[Action] = []
 
     def record(self, model: str) -> Record | None:
@@ -74,6 +75,7 @@ class Ledger:
 
     def _began(self, record: Record, invocation: str, *, adopted: bool) -> None:
         """Another process runs, or will: what it holds is what is configured now."""
+        self._dirty.update(demand.gpu for demand in record.holds)
         record.loaded = record.spec
         record.invocation, record.begun, record.adopted = invocation, True, adopted
         record.never_ready, record.timed_out, record.drained_for = False, False, None

@@ -84,14 +84,20 @@ def plan(claimant: Record, claimed_at: float, occupants: Sequence[Record], gpus:
     return Plan(Verdict.EVICT, victims=tuple(victims))
 
 
-def excess(occupants: Sequence[Record], newcomer: Record, gpus: Mapping[int, Gpu]) -> tuple[Record, ...]:
-    """Who should make room after somebody else started `newcomer` past us: ready, not pinned, least recently used."""
-    others = [occupant for occupant in occupants if occupant is not newcomer and occupant.state is State.READY]
+def excess(records: Sequence[Record], gpus: Mapping[int, Gpu], *, keep: Record | None = None) -> tuple[Record, ...]:
+    """Who should go where GPUs are over budget past our decision: ready, not pinned, least recently used.
+
+    Args:
+        records: All models.
+        gpus: The configured GPUs.
+        keep: Who is not to go: the newcomer.
+    """
+    staying = [record for record in records if record.state in {State.STARTING, State.READY}]
     leaving: list[Record] = []
-    for candidate in sorted(others, key=lambda record: record.used):
-        staying = [other for other in others if other not in leaving]
-        crowded = conflicts(newcomer.holds, staying, gpus)
-        if not candidate.spec.pinned and any(demand.gpu in crowded for demand in candidate.holds):
+    for candidate in sorted(staying, key=lambda record: record.used):
+        others = [record for record in staying if record is not candidate and record not in leaving]
+        evictable = candidate.state is State.READY and not candidate.spec.pinned and candidate is not keep
+        if evictable and conflicts(candidate.holds, others, gpus):
             leaving.append(candidate)
     return tuple(leaving)
 

@@ -21,7 +21,7 @@ class Record:
         timer: The earliest entry for this model in the scheduler's heap.
         invocation: systemd's invocation id of what runs, or ran last.
         begun: Whether systemd has reported the run that was asked for.
-        adopted: Started by somebody else: may stand over budget, since it was not our decision.
+        adopted: Started by somebody else, or under another budget: may stand over budget until it goes.
         drained_for: The claimant that this model makes room for; None when it drains for its own sake.
         never_ready: It is going away without ever having become ready: those who wait for it are to be told.
         timed_out: It is going away because it was not ready in time.

@@ -151,7 +151,8 @@ class Scheduler(Seating):
                 self._change(record, State.READY, "adopted: it was running already", now)
         record.failure, record.failures, record.retry_at, record.used = None, 0, 0.0, now
         self._touch(record)
-        self._relieve(record, now)
+        if record.adopted:
+            self._relieve(now, f"makes room for {record.name}, which somebody else started", keep=record)
 
     def _replaced(self, record: Record, event: UnitChanged) -> None:
         """Another process runs in place of the one that held the leases."""
@@ -166,7 +167,7 @@ class Scheduler(Seating):
             return
         self._replaced(record, event)
         self._change(record, State.STARTING, "started by somebody else", now, record.spec.load_timeout + GRACE)
-        self._relieve(record, now)
+        self._relieve(now, f"makes room for {record.name}, which somebody else started", keep=record)
 
     def _unit_deactivating(self, record: Record, event: UnitChanged, now: float) -> None:
         if record.state is State.STOPPING:
@@ -239,7 +240,8 @@ class Scheduler(Seating):
             self._stop(record, now, "unloaded by an operator")
 
     def _config_applied(self, event: ConfigApplied, now: float) -> None:
-        self._gpus = {gpu.index: gpu for gpu in event.gpus}
+        gpus = {gpu.index: gpu for gpu in event.gpus}
+        rebudgeted, self._gpus = gpus != self._gpus, gpus
         specs = {spec.name: spec for spec in event.models}
         for record in self._records.values():
             if record.name not in specs:
@@ -250,6 +252,10 @@ class Scheduler(Seating):
         leaving = [name for name in self._records if name not in specs]
         self._records = {name: self._records[name] for name in [*specs, *leaving]}
         self._claims.renew({record.name: record.spec.demands for record in self._records.values()})
+        if rebudgeted:
+            for record in self._records.values():
+                record.adopted = record.state.resident
+            self._relieve(now, "the GPU's budget changed")
 
     def _remove(self, record: Record, now: float) -> None:
         record.removed = True

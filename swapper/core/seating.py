@@ -29,17 +29,17 @@ class Seating(Ledger):
         self._touched[record.name] = record
 
     def _settle(self, now: float) -> None:
-        gpus: set[int] = set()
         while self._touched:
             while self._touched:
                 record = self._touched.pop(next(iter(self._touched)))
                 self._put_in_order(record, now)
-                gpus.update(demand.gpu for demand in (*record.spec.demands, *record.loaded.demands))
+                self._dirty.update(demand.gpu for demand in (*record.spec.demands, *record.loaded.demands))
             for victim in [r for r in self._making_room.values() if r.drained_for not in self._claims]:
                 self._undrain(victim, now)
             if not self._touched:
-                for name in self._claims.heads(gpus):
+                for name in self._claims.heads(self._dirty):
                     self._decide(self._records[name], now)
+        self._dirty.clear()
 
     def _put_in_order(self, record: Record, now: float) -> None:
         """What follows from one model's record alone."""
@@ -99,11 +99,10 @@ class Seating(Ledger):
         ]
         return placement.plan(record, self._claims.since(record.name), occupants, self._gpus)
 
-    def _relieve(self, newcomer: Record, now: float) -> None:
-        """Bring GPUs back under budget after somebody else started a unit past us."""
-        if newcomer.adopted:
-            for victim in placement.excess(list(self._records.values()), newcomer, self._gpus):
-                self._drain(victim, now, f"makes room for {newcomer.name}, which somebody else started")
+    def _relieve(self, now: float, reason: str, *, keep: Record | None = None) -> None:
+        """Bring GPUs back under budget after somebody else started a unit, or the budget changed."""
+        for victim in placement.excess(list(self._records.values()), self._gpus, keep=keep):
+            self._drain(victim, now, reason)
 
     # -- transitions: each leaves the record touched ---------------------------------------------------------------
 
@@ -133,6 +132,7 @@ class Seating(Ledger):
         """Enter a state; whom the model made room for, if anybody, is forgotten."""
         record.drained_for = None
         self._making_room.pop(record.name, None)
+        self._dirty.update(demand.gpu for demand in record.loaded.demands)
         self._enter(record, state, reason, now, timeout)
         self._touch(record)
 

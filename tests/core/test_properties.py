@@ -22,7 +22,7 @@ from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State
 from swapper.core.scheduler import Scheduler
 
 NAMES = "abcd"
-PHASES = [phase for phase in Phase if phase not in {Phase.explain}]
+PHASES = [phase for phase in Phase if phase != Phase.explain]
 models = st.sampled_from(NAMES)
 specs = st.builds(
     ModelSpec,
@@ -145,9 +145,9 @@ class Histories(RuleBasedStateMachine):
             self.ids[name] = str(self.invocations)
         self.report(name, state, Failure("model_failed", "by hand") if broken else None)
 
-    @rule(name=models, failure=st.sampled_from([None, *(Failure(c, "x") for c in ("model_incomplete", "model_disabled"))]))
-    def availability(self, name: str, failure: Failure | None) -> None:
-        self.feed(AvailabilityChanged(name, failure))
+    @rule(name=models, code=st.sampled_from(["", "model_incomplete", "model_disabled"]))
+    def availability(self, name: str, code: str) -> None:
+        self.feed(AvailabilityChanged(name, Failure(code, "x") if code else None))
 
     @rule(name=models)
     def unload(self, name: str) -> None:
