@@ -1,0 +1,37 @@
+"""The configuration: `load()` turns /etc/swapper/*.yaml into one frozen `Config`, or names every mistake at once.
+
+Fast to import and without a server's libraries: systemd waits for the generator, which reads it too, at each
+daemon-reload.
+"""
+
+from swapper.config.errors import ConfigError, ConfigErrors
+from swapper.config.read import default_paths, load
+from swapper.config.settings import (
+    Bytes,
+    Config,
+    EngineSettings,
+    GpuSettings,
+    Location,
+    Media,
+    Memory,
+    Model,
+    RouterSettings,
+    Share,
+)
+
+__all__ = [
+    "Bytes",
+    "Config",
+    "ConfigError",
+    "ConfigErrors",
+    "EngineSettings",
+    "GpuSettings",
+    "Location",
+    "Media",
+    "Memory",
+    "Model",
+    "RouterSettings",
+    "Share",
+    "default_paths",
+    "load",
+]

@@ -1,0 +1,126 @@
+"""One model of the configuration."""
+
+import re
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from swapper.config.nodes import Entry, Reader, Value
+from swapper.config.quantities import duration, memory, size
+from swapper.config.sections import Section
+from swapper.config.settings import DRAIN_TIMEOUT, LOAD_TIMEOUT, Location, Model
+from swapper.config.vocabulary import CAPABILITIES, ENGINES, VARIABLES
+from swapper.core.model import instance_name
+
+NAME_BYTES = 64
+"""Longest escaped name: a unix socket's path ends at 107 bytes (unix(7)), and the name is a part of it."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HINTS = {"engine": "engine: llama or engine: vllm", "model": "the GGUF file (llama) or the directory (vllm)"}
+
+
+def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
+    """The model at this key; None, with everything noted, where it is not clear what it is."""
+    name = read_name(reader, entry.key, "a model's name")
+    section = Section(reader, [entry.value], f"model {entry.name!r}")
+    engine = section.word("engine", ENGINES)
+    path = section.path("model", models_dir)
+    for key, hint in _HINTS.items():
+        if not section.values(key):
+            reader.wrong(entry.key, f"{section.what} lacks {key!r}", hint)
+    args = section.each("args", partial(_argument, reader, engine))
+    images = section.number("images", least=0)
+    mmproj = section.path("mmproj", models_dir)
+    capabilities = frozenset(section.words("capabilities", CAPABILITIES))
+    model = Model(
+        name=name or entry.name,
+        engine=engine or "",
+        model=path or models_dir,
+        mmproj=mmproj,
+        gpus=_gpus(section),
+        gpu_memory=section.parsed("gpu_memory", memory, None),
+        context=section.number("context", least=1),
+        images=images,
+        aliases=section.each("aliases", partial(read_name, reader)),
+        args=args,
+        env=section.variables("env", _refuse_variable),
+        ttl=section.span("ttl", None),
+        preload=section.flag("preload"),
+        pinned=section.flag("pinned"),
+        load_timeout=section.parsed("load_timeout", duration, LOAD_TIMEOUT),
+        drain_timeout=section.parsed("drain_timeout", duration, DRAIN_TIMEOUT),
+        concurrency=section.number("concurrency", least=1),
+        queue=section.number("queue", least=0),
+        network=section.flag("network"),
+        memory_max=section.parsed("memory_max", size, None),
+        capabilities=capabilities or _likely(args, sees=mmproj is not None or bool(images)),
+        where=Location(entry.key.file, entry.key.line),
+    )
+    _refuse_keys(section, engine)
+    section.close()
+    return model if name is not None and engine is not None and path is not None else None
+
+
+def read_name(reader: Reader, value: Value, what: str) -> str | None:
+    """A model's name or alias: it stands in unit names, in paths and on command lines."""
+    name = reader.text(value, what)
+    if name is None:
+        return None
+    if not name or name != name.strip() or name.startswith("-") or "," in name or "\t" in name:
+        hint = "no comma, no '-' or blank at its beginning, no blank at its end"
+        reader.wrong(value, f"{what} cannot be {name!r}", hint)
+    elif (length := len(instance_name(name))) > NAME_BYTES:
+        message = f"{what} {name!r} takes {length} bytes in a unit's name, which is more than {NAME_BYTES}"
+        reader.wrong(value, message, "every character but letters, digits and ':_.-' takes four or more")
+    else:
+        return name
+    return None
+
+
+def _gpus(section: Section) -> tuple[int, ...]:
+    """`gpu: 1`, `gpu: [0, 1]`, or `gpu: []` for the CPU only; without the key it is GPU 0."""
+    if not section.values("gpu"):
+        return (0,)
+    indexes = section.each("gpu", partial(section.reader.number))
+    if len(set(indexes)) < len(indexes):
+        section.reader.wrong(section.values("gpu")[-1], f"{section.what}: 'gpu' names a GPU twice")
+    return tuple(sorted(set(indexes)))
+
+
+def _argument(reader: Reader, engine: str | None, value: Value, what: str) -> str | None:
+    """One argument, passed through as it is, unless a key says the same."""
+    argument = reader.text(value, what)
+    if argument is None or engine is None:
+        return argument
+    flag = argument.partition("=")[0]
+    if hint := ENGINES[engine].arguments.get(flag):
+        reader.wrong(value, f"{what} cannot have {flag!r}", hint)
+        return None
+    return argument
+
+
+def _refuse_variable(name: str) -> str | None:
+    """Why an environment variable cannot be set in `env`."""
+    if not _VARIABLE.fullmatch(name):
+        return "letters, digits and '_', no digit first"
+    return VARIABLES.get(name)
+
+
+def _refuse_keys(section: Section, engine: str | None) -> None:
+    """Note keys that exist, but mean nothing to this engine."""
+    for key, why in (ENGINES[engine].refused if engine is not None else {}).items():
+        for value in section.values(key):
+            section.reader.wrong(value, f"{section.what}: {key!r} is not for engine {engine!r}", why)
+
+
+def _likely(args: Iterable[str], *, sees: bool) -> frozenset[str]:
+    """What a model can do, as far as its configuration tells; `capabilities:` says it for sure."""
+    given = {argument.partition("=")[0] for argument in args}
+    if given & {"--rerank", "--reranking"}:
+        return frozenset({"rerank"})
+    can = {"chat", "completions"}
+    if given & {"--embedding", "--embeddings"}:
+        can.add("embeddings")
+    if sees:
+        can.add("vision")
+    return frozenset(can)

@@ -1,0 +1,224 @@
+"""The configuration as types: what the rest of the house sees, with every default filled in.
+
+Times are seconds, sizes are bytes, shares are parts per million.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from swapper.core.model import WHOLE, Demand, ModelSpec, Policy, instance_name, unit_name
+
+MODELS_DIR = Path("/var/lib/swapper/models")
+RUNTIME_DIR = Path("/run/swapper")
+SPOOL_DIR = Path("/var/cache/swapper/router")
+LOAD_TIMEOUT = DRAIN_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where in which file something is configured; lines count from 1, and 0 is the file as a whole."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """An amount of GPU memory."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of a GPU's memory, in parts per million."""
+
+    parts: int
+
+
+type Memory = Bytes | Share
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One configured model.
+
+    Attributes:
+        name: The configured name; never an alias.
+        engine: Which template unit runs it: `llama` or `vllm`.
+        model: Its weights: a GGUF file for llama, a directory for vllm.
+        mmproj: The projector that lets a llama model see or hear.
+        gpus: Indexes in PCI bus order; none means the CPU only.
+        gpu_memory: What it takes of each of its GPUs; None is all of it.
+        context: Tokens that it can keep in mind; None leaves that to the engine.
+        images: Most images in one prompt; None leaves that to the engine.
+        aliases: Further names that it answers to.
+        args: Further arguments for the engine, passed through.
+        env: Further environment for the engine.
+        ttl: Idle time after which it is stopped; None keeps it until its place is wanted.
+        preload: Started with the router, before anybody asks for it.
+        pinned: Never stopped to make room for another model.
+        load_timeout: Longest time from start to ready.
+        drain_timeout: Longest time that others wait for its requests to end.
+        concurrency: Most requests at once; None for no limit.
+        queue: Most requests that may wait; None for no limit.
+        network: Whether the engine sees the network.
+        memory_max: Limit of host memory (systemd's `MemoryMax=`); None for no limit.
+        capabilities: What it can do, for those who choose a model.
+        where: Where it is configured.
+    """
+
+    name: str
+    engine: str
+    model: Path
+    mmproj: Path | None = None
+    gpus: tuple[int, ...] = (0,)
+    gpu_memory: Memory | None = None
+    context: int | None = None
+    images: int | None = None
+    aliases: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    ttl: float | None = None
+    preload: bool = False
+    pinned: bool = False
+    load_timeout: float = LOAD_TIMEOUT
+    drain_timeout: float = DRAIN_TIMEOUT
+    concurrency: int | None = None
+    queue: int | None = None
+    network: bool = False
+    memory_max: int | None = None
+    capabilities: frozenset[str] = frozenset()
+    where: Location = Location("", 0)
+
+    @property
+    def instance(self) -> str:
+        """The escaped name, as it stands in unit names and paths."""
+        return instance_name(self.name)
+
+    @property
+    def unit(self) -> str:
+        """The unit that runs it, such as `llama@devstral.service`."""
+        return unit_name(self.engine, self.name)
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket that its engine listens on."""
+        return RUNTIME_DIR / f"{self.engine}@{self.instance}" / "http.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSettings:
+    """One GPU: how much memory it has, where that is configured, and how models share it."""
+
+    index: int
+    memory: int | None = None
+    policy: Policy = Policy.EXCLUSIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What the router may fetch for a request that names its media by URL.
+
+    Attributes:
+        allow: Host names, addresses and networks that may be asked although they are private.
+        max_bytes: Most bytes of one download.
+        timeout: Longest time of one download.
+    """
+
+    allow: tuple[str, ...] = ()
+    max_bytes: int = 64 << 20
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """Limits of the router itself.
+
+    Attributes:
+        max_body: Most bytes of one request.
+        idle_exit: Idle time, with no model running, after which the router ends itself; None for never.
+        spool: Where large bodies are kept while they arrive: on disk, for memory is what it saves.
+        header_timeout: Longest time for a request's head to arrive.
+        body_timeout: Longest pause while a request's body arrives.
+    """
+
+    max_body: int = 512 << 20
+    idle_exit: float | None = 60.0
+    spool: Path = SPOOL_DIR
+    header_timeout: float = 30.0
+    body_timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Where an engine's program is found.
+
+    Attributes:
+        path: The program itself; None looks for it.
+        search: Directories to look in, first to last; none leaves that to the template unit's `PATH`.
+    """
+
+    path: Path | None = None
+    search: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that is configured. Names and aliases are unique; paths are absolute; every GPU named is listed."""
+
+    models_dir: Path = MODELS_DIR
+    gpus: tuple[GpuSettings, ...] = ()
+    models: tuple[Model, ...] = ()
+    media: Media = field(default_factory=Media)
+    router: RouterSettings = field(default_factory=RouterSettings)
+    engines: Mapping[str, EngineSettings] = field(default_factory=dict)
+
+    @cached_property
+    def _names(self) -> dict[str, Model]:
+        names = {alias: model for model in self.models for alias in model.aliases}
+        return names | {model.name: model for model in self.models}
+
+    def resolve(self, name: str) -> Model | None:
+        """The model that answers to this name or alias."""
+        return self._names.get(name)
+
+    def near(self, name: str) -> tuple[str, ...]:
+        """Names and aliases that somebody who wrote `name` may have meant, best first."""
+        from difflib import get_close_matches  # noqa: PLC0415 — for mistakes only; costs every start otherwise
+
+        lowered = {known.lower(): known for known in self._names}
+        return tuple(lowered[match] for match in get_close_matches(name.lower(), lowered, n=3, cutoff=0.5))
+
+    def gpu(self, index: int) -> GpuSettings:
+        """The GPU with this index; one that nobody configured has the defaults."""
+        return next((gpu for gpu in self.gpus if gpu.index == index), GpuSettings(index))
+
+    def parts(self, model: Model, gpu: int) -> int:
+        """What a model takes of one of its GPUs, in parts per million, rounded up."""
+        match model.gpu_memory:
+            case None:
+                return WHOLE
+            case Share(parts):
+                return parts
+            case Bytes(count):
+                memory = self.gpu(gpu).memory
+                return -(-count * WHOLE // memory) if memory else WHOLE
+
+    def spec(self, model: Model) -> ModelSpec:
+        """What the scheduler needs to know of a model, all but the fingerprint of its unit."""
+        return ModelSpec(
+            name=model.name,
+            demands=tuple(Demand(gpu, self.parts(model, gpu)) for gpu in model.gpus),
+            pinned=model.pinned,
+            ttl=model.ttl,
+            load_timeout=model.load_timeout,
+            drain_timeout=model.drain_timeout,
+            concurrency=model.concurrency,
+            queue=model.queue,
+        )

@@ -1,0 +1,65 @@
+"""What a configuration may say of each engine, besides what is true of all: data for the reader's messages.
+
+Arguments and variables that swapper itself sets are refused with the key that says the same: given twice, engines would
+take one of the two without a word.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+CAPABILITIES = frozenset({
+    "chat", "completions", "embeddings", "rerank", "score", "vision", "audio", "transcription", "translation", "speech",
+    "images",
+})  # fmt: skip
+"""What a model can do, as `/v1/models` says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One engine's own words.
+
+    Attributes:
+        refused: Keys that mean nothing to it, and why.
+        arguments: Arguments that are not for `args:`, and what says the same.
+    """
+
+    refused: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+_SOCKET = "swapper gives it a unix socket"
+_KEY = "the socket's group is the guard, and the router has no key"
+
+ENGINES: Mapping[str, Words] = {
+    "llama": Words(
+        refused={"images": "llama-server has no such limit"},
+        arguments={
+            **dict.fromkeys(("--host", "--port", "--reuse-port"), _SOCKET),
+            **dict.fromkeys(("--api-key", "--api-key-file"), _KEY),
+            **dict.fromkeys(("-m", "--model"), "use 'model:'"),
+            **dict.fromkeys(("-a", "--alias"), "use 'aliases:'"),
+            **dict.fromkeys(("-c", "--ctx-size"), "use 'context:'"),
+            **dict.fromkeys(("-mm", "--mmproj"), "use 'mmproj:'"),
+            **dict.fromkeys(("-np", "--parallel"), "use 'concurrency:'"),
+        },
+    ),
+    "vllm": Words(
+        refused={"mmproj": "vLLM finds it in the model's directory"},
+        arguments={
+            **dict.fromkeys(("--uds", "--host", "--port"), _SOCKET),
+            "--api-key": _KEY,
+            "--model": "use 'model:'",
+            "--served-model-name": "use 'aliases:'",
+            "--max-model-len": "use 'context:'",
+            "--gpu-memory-utilization": "use 'gpu_memory:'",
+            "--limit-mm-per-prompt": "use 'images:'",
+            **dict.fromkeys(("--tensor-parallel-size", "-tp"), "use 'gpu: [0, 1]'"),
+        },
+    ),
+}
+
+VARIABLES: Mapping[str, str] = {
+    **dict.fromkeys(("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"), "use 'gpu:'"),
+    **dict.fromkeys(("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"), "systemd sets it"),
+}
+"""Environment that is not for `env:`, and why."""
