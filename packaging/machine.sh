@@ -246,13 +246,16 @@ _mount_layers() {  # IMAGE MACHINE
 }
 
 _nspawn() {  # MACHINE OPTION…
-    local machine=$1 scope=()
+    local machine=$1 scope=() cgroups=()
     shift
     # Without systemd there is nobody to ask for a scope; with it, only a scope of its own is delegated.
     [[ -d /run/systemd/system ]] || scope=(--keep-unit)
-    # An old systemd-nspawn offers only the host's mix of cgroup hierarchies, which a new systemd refuses to boot on.
+    # A host without systemd may have the old cgroup hierarchies, or none, where a new systemd refuses to boot.
+    # shellcheck disable=SC2016  # that bash expands it
+    [[ $(stat --file-system --format=%T /sys/fs/cgroup) == cgroup2fs ]] \
+        || cgroups=(unshare --mount bash -c 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"' machine)
     # setpriv, so that it does not outlive this script even if that is killed.
-    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 exec "${session[@]}" setpriv --pdeathsig TERM systemd-nspawn --quiet --directory="$machine/root" \
+    exec "${session[@]}" setpriv --pdeathsig TERM "${cgroups[@]}" systemd-nspawn --quiet --directory="$machine/root" \
         --machine="swapper-${machine##*/}" --register=no "${scope[@]}" --private-network --link-journal=no --resolv-conf=off \
         --timezone=off "$@"
 }
@@ -304,7 +307,7 @@ machine_enter() {  # MACHINE COMMAND…
     local leader
     leader=$(<"$1/leader")
     shift
-    nsenter --target "$leader" --mount --uts --ipc --net --pid -- env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
+    nsenter --target "$leader" --mount --uts --ipc --net --pid --root --wd -- env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin "$@"
 }
 
