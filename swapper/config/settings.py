@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from swapper.config.vocabulary import ENGINES
 from swapper.core.model import WHOLE, Demand, ModelSpec, Policy, instance_name, unit_name
 
 MODELS_DIR = Path("/var/lib/swapper/models")
@@ -212,6 +213,7 @@ class Config:
 
     def spec(self, model: Model) -> ModelSpec:
         """What the scheduler needs to know of a model, all but the fingerprint of its unit."""
+        limits = [limit for limit in (model.concurrency, ENGINES[model.engine].most_requests) if limit is not None]
         return ModelSpec(
             name=model.name,
             demands=tuple(Demand(gpu, self.parts(model, gpu)) for gpu in model.gpus),
@@ -219,6 +221,6 @@ class Config:
             ttl=model.ttl,
             load_timeout=model.load_timeout,
             drain_timeout=model.drain_timeout,
-            concurrency=model.concurrency,
+            concurrency=min(limits, default=None),
             queue=model.queue,
         )

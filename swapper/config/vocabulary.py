@@ -21,10 +21,12 @@ class Words:
     Attributes:
         refused: Keys that mean nothing to it, and why.
         arguments: Arguments that are not for `args:`, and what says the same.
+        most_requests: Requests at once beyond which it stops answering even its health check; None for no such number.
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
+    most_requests: int | None = None
 
 
 _SOCKET = "swapper gives it a unix socket"
@@ -42,6 +44,9 @@ ENGINES: Mapping[str, Words] = {
             **dict.fromkeys(("-mm", "--mmproj"), "use 'mmproj:'"),
             **dict.fromkeys(("-np", "--parallel"), "use 'concurrency:'"),
         },
+        # Each request holds a thread. With 500 of them llama-server has none left for /health (seen with 0.7.0), and the
+        # watchdog would take a busy engine for a hung one.
+        most_requests=256,
     ),
     "vllm": Words(
         refused={"mmproj": "vLLM finds it in the model's directory"},

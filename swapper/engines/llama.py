@@ -1,0 +1,49 @@
+"""llama.cpp's llama-server: one GGUF file, in one or several parts, and a projector for pictures or sound."""
+
+import re
+from pathlib import Path
+
+from swapper.config import Config, Model
+from swapper.engines.base import Kind, Launch, faults, look, program
+
+_SPLIT = re.compile(r"(?P<stem>.*-)(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+
+
+class Llama:
+    """llama-server. It answers to any model's name, so aliases need not be told; it says the name in its replies."""
+
+    name = "llama"
+
+    def launch(self, model: Model, config: Config) -> Launch:
+        """`llama-server --model … --host …/http.sock …`."""
+        argv = [program(config, self.name, "llama-server"), "--model", str(model.model), "--host", str(model.socket)]
+        argv += ["--alias", model.name]
+        if model.context is not None:
+            argv += ["--ctx-size", str(model.context)]
+        if model.mmproj is not None:
+            argv += ["--mmproj", str(model.mmproj)]
+        if model.concurrency is not None:
+            # One pool of context for all: with a fixed number of slots, each would have only its part of it.
+            argv += ["--parallel", str(model.concurrency), "--kv-unified"]
+        return Launch((*argv, *model.args), model.env, "/health")
+
+    def files(self, model: Model) -> tuple[Path, ...]:
+        """The parts of the GGUF file as its name numbers them, and the projector."""
+        return (*parts(model.model), *(() if model.mmproj is None else (model.mmproj,)))
+
+    def missing(self, model: Model) -> tuple[str, ...]:
+        """Files that are not there or not whole. A file that is cut short is left to llama-server, which says so."""
+        if look(model.model) is not Kind.DIRECTORY:
+            return faults(self.files(model))
+        inside = sorted(model.model.glob("*.gguf"))
+        hint = f"name the file, such as {inside[0]}" if inside else "there is no .gguf file in it either"
+        return (f"{model.model} is a directory: {hint}",)
+
+
+def parts(path: Path) -> tuple[Path, ...]:
+    """All parts of a model that is split as `NAME-00001-of-00003.gguf`; the file itself where it is not."""
+    match = _SPLIT.fullmatch(path.name)
+    if match is None:
+        return (path,)
+    count = int(match["count"])
+    return tuple(path.with_name(f"{match['stem']}{number:05}-of-{count:05}.gguf") for number in range(1, count + 1))

@@ -1,0 +1,91 @@
+"""vLLM: a directory in the layout of the Hugging Face hub."""
+
+import json
+from pathlib import Path
+from typing import assert_never
+
+from swapper.config import Config, Model
+from swapper.core.model import WHOLE
+from swapper.engines.base import UNFINISHED, Kind, Launch, faults, look, program
+
+INDEX = "model.safetensors.index.json"
+WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
+
+
+class Vllm:
+    """`vllm serve`. It answers only to names that it was told, so that bodies reach it unchanged: all of them are."""
+
+    name = "vllm"
+
+    def launch(self, model: Model, config: Config) -> Launch:
+        """`vllm serve DIRECTORY --uds …/http.sock …`."""
+        argv = [program(config, self.name, "vllm"), "serve", str(model.model), "--uds", str(model.socket)]
+        argv += ["--served-model-name", model.name, *model.aliases]
+        if model.context is not None:
+            argv += ["--max-model-len", str(model.context)]
+        if model.gpus and model.gpu_memory is not None:
+            parts = max(config.parts(model, gpu) for gpu in model.gpus)
+            argv += ["--gpu-memory-utilization", f"{parts / WHOLE:.4g}"]
+        if len(model.gpus) > 1:
+            argv += ["--tensor-parallel-size", str(len(model.gpus))]
+        if model.images is not None:
+            argv += ["--limit-mm-per-prompt", json.dumps({"image": model.images})]
+        return Launch((*argv, *model.args), model.env, "/health")
+
+    def files(self, model: Model) -> tuple[Path, ...]:
+        """The directory, which changes when a file comes or goes, and everything in it."""
+        return (model.model, *(inside_of(model.model) or ()))
+
+    def missing(self, model: Model) -> tuple[str, ...]:
+        """The directory, its config.json, its weights; shards that the index names; downloads that have not ended."""
+        folder = model.model
+        match look(folder):
+            case Kind.HIDDEN:
+                return ()
+            case Kind.ABSENT:
+                return (f"directory {folder} is not there",)
+            case Kind.FILE:
+                return (f"{folder} is not a directory",)
+            case Kind.DIRECTORY:
+                inside = inside_of(folder)
+            case other:
+                assert_never(other)
+        if inside is None:
+            return ()
+        downloads = [f"still downloading: {path}" for path in inside if path.name.endswith(UNFINISHED)]
+        return (*downloads, *faults([folder / "config.json"]), *_weights(folder, inside))
+
+
+def _weights(folder: Path, inside: tuple[Path, ...]) -> tuple[str, ...]:
+    """What is missing of the weights."""
+    index = folder / INDEX
+    if index in inside:
+        shards = _shards(index)
+        if shards is None:
+            return (f"{index} is not an index of shards: broken, or not whole yet",)
+        numbered = enumerate(shards, start=1)
+        return tuple(
+            f"shard {number} of {len(shards)} named by {INDEX}: {fault}"
+            for number, shard in numbered
+            for fault in faults([folder / shard])
+        )
+    weights = [path for path in inside if path.name.endswith(WEIGHTS)]
+    return faults(weights) if weights else (f"there are no weights in {folder}",)
+
+
+def _shards(index: Path) -> list[str] | None:
+    """The files that an index names; None if it cannot be understood, and none if it may not be read."""
+    try:
+        return sorted(set(map(str, json.loads(index.read_bytes())["weight_map"].values())))
+    except OSError:
+        return []
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def inside_of(folder: Path) -> tuple[Path, ...] | None:
+    """The files of a directory; None if it is not there or may not be read."""
+    try:
+        return tuple(sorted(folder.iterdir()))
+    except OSError:
+        return None
