@@ -1,0 +1,329 @@
+"""Units over D-Bus: systemd starts and stops them and tells what becomes of them; nothing is decided here.
+
+What this rests on (systemd's dbus-unit.c and dbus-job.c):
+
+- A change is announced as two PropertiesChanged: the service's (Result, ExecMainStatus, StatusText …), then the unit's
+  (ActiveState, InvocationID …), in this order so that they can be read as one. So a failure arrives complete.
+- An announcement that is pending goes out before the state changes again, and before the job's JobRemoved. So no state
+  is skipped, and when `start()` returns, the last change has been reported.
+- systemd unloads a unit that came to rest, after it said so. So what is not loaded is inactive.
+
+After each daemon-reload, and when systemd or the bus went away and came back, everything is read anew, and what differs
+is reported: nothing that happened meanwhile is lost.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, Self
+
+from swapper.host import failures
+from swapper.host.bus import BROKER, MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, Bus, BusError, Untyped, pick
+from swapper.host.status import (
+    UNIT_PROPERTIES,
+    JobResult,
+    UnitRefused,
+    UnitStatus,
+    assignments,
+    object_path,
+    unit_of,
+)
+
+__all__ = ["JobResult", "UnitRefused", "UnitStatus", "Units"]
+
+PATTERNS: Final = ("llama@*.service", "vllm@*.service")
+
+_SERVICE: Final = "org.freedesktop.systemd1.Service"
+_UNIT: Final = "org.freedesktop.systemd1.Unit"
+_ALL: Final = ""  # as interface of GetAll: of all of them, at one moment
+_LIMITS: Final = ("TimeoutStartUSec", "WatchdogUSec")
+
+_PATIENCE: Final = 10.0  # seconds without systemd before those who wait are told
+_RETRY: Final = 0.5  # seconds until systemd is looked for again, unless a signal says that it is back
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    unit: str
+    starts: bool
+    ended: asyncio.Future[JobResult]
+
+
+class Units:
+    """The units that match some patterns: what they do, start, stop. To be used in the loop's thread."""
+
+    def __init__(
+        self, on_change: Callable[[UnitStatus], None], on_reload: Callable[[], None], patterns: Iterable[str]
+    ) -> None:
+        self._on_change = on_change
+        self._on_reload = on_reload
+        self._patterns = tuple(patterns)
+        self._loop = asyncio.get_running_loop()
+        self._name_of = functools.lru_cache(maxsize=4096)(self._name_if_wanted)
+        self._known: dict[str, UnitStatus] = {}
+        self._announced: dict[str, Mapping[str, Untyped]] = {}  # what the service said; the unit's part follows
+        self._jobs: dict[str, _Job] = {}
+        self._bus: Bus | None = None
+        self._attached = asyncio.Event()  # systemd answers, and sends signals
+        self._stale = asyncio.Event()  # what is known may be the past
+        self._lost_at = 0.0
+        self._trouble = ""
+        self._reloaded = False
+        self._keeper: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def connect(
+        cls,
+        on_change: Callable[[UnitStatus], None],
+        on_reload: Callable[[], None],
+        patterns: Iterable[str] = PATTERNS,
+    ) -> Self:
+        """Connect to systemd, and hear of every change from now on.
+
+        Args:
+            on_change: Called in the loop's thread for each change of a unit's state, and of what it says of itself
+                (`STATUS=`), in systemd's order. What is so from the start is `list()`'s to tell.
+            on_reload: Called after each daemon-reload, once what that changed has been reported.
+            patterns: Shell patterns of unit names.
+
+        Raises:
+            UnitRefused: With code `dbus_unavailable`.
+        """
+        units = cls(on_change, on_reload, patterns)
+        try:
+            await units._attach()
+        except BusError as error:
+            raise UnitRefused(failures.unreachable(error.text)) from error
+        units._attached.set()
+        units._keeper = asyncio.create_task(units._keep(), name="units")
+        return units
+
+    async def list(self) -> tuple[UnitStatus, ...]:
+        """The units that systemd has loaded. One that it has not is inactive."""
+        return await self._ask("list", "", self._refresh)
+
+    async def status(self, unit: str) -> UnitStatus:
+        """What systemd says of a unit now, loaded or not."""
+        return await self._ask("read", unit, lambda bus: self._read(bus, unit))
+
+    async def environment(self, unit: str) -> tuple[tuple[str, str], ...]:
+        """`Environment=` of a unit as systemd sees it, an administrator's drop-ins included."""
+        return assignments(await self._ask("read", unit, lambda bus: _get(bus, unit, "Environment")))
+
+    async def start(self, unit: str) -> JobResult:
+        """Start a unit and wait for the job's end, by when the unit's last change has been reported.
+
+        Raises:
+            UnitRefused: With code `model_disabled` (masked), `unit_refused` (no such unit, not allowed, bad setting) or
+                `dbus_unavailable`.
+        """
+        if not self._seen(unit).start_timeout_us:
+            await self._ask("start", unit, lambda bus: self._read_limits(bus, unit))
+        return await self._run("StartUnit", unit, starts=True)
+
+    async def stop(self, unit: str) -> JobResult:
+        """Stop a unit and wait for the job's end: none of its processes is left.
+
+        Raises:
+            UnitRefused: As `start()`.
+        """
+        return await self._run("StopUnit", unit, starts=False)
+
+    async def close(self) -> None:
+        """Disconnect; nothing is reported any more. Units go on."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        if self._bus is not None:
+            self._bus.close()
+
+    # Signals
+
+    def _name_if_wanted(self, path: str) -> str:
+        unit = unit_of(path)
+        return unit if self._wants(unit) else ""
+
+    def _wants(self, unit: str) -> bool:
+        return any(fnmatchcase(unit, pattern) for pattern in self._patterns)
+
+    def _service_changed(self, unit: str, properties: Mapping[str, Untyped]) -> None:
+        self._announced[unit] = properties
+
+    def _unit_changed(self, unit: str, properties: Mapping[str, Untyped]) -> None:
+        self._learn(self._seen(unit).updated({**self._announced.pop(unit, {}), **properties}))
+
+    def _job_removed(self, arguments: tuple[Untyped, ...]) -> None:
+        _, path, _, result = arguments
+        if job := self._jobs.pop(path, None):
+            job.ended.set_result(JobResult(result))
+
+    def _reloading(self, arguments: tuple[Untyped, ...]) -> None:
+        (begins,) = arguments
+        if not begins:
+            self._reloaded = True
+            self._stale.set()
+
+    def _owner_changed(self, arguments: tuple[Untyped, ...]) -> None:
+        _, _, owner = arguments
+        self._lost("it is restarting" if not owner else "it was restarted")
+
+    # What is known
+
+    def _seen(self, unit: str) -> UnitStatus:
+        return self._known.get(unit) or UnitStatus(unit)
+
+    def _learn(self, status: UnitStatus) -> UnitStatus:
+        if self._wants(status.unit):
+            before = self._seen(status.unit)
+            self._known[status.unit] = status
+            if status.news(before) and self._keeper is not None:
+                self._tell(self._on_change, status)
+        return status
+
+    def _tell[**P](self, listener: Callable[P, None], *arguments: P.args, **keywords: P.kwargs) -> None:
+        try:
+            listener(*arguments, **keywords)
+        except Exception as error:  # noqa: BLE001 (not ours: what we are reading has to be read on)
+            self._loop.call_exception_handler({"message": "A listener to units failed", "exception": error})
+
+    async def _refresh(self, bus: Bus) -> tuple[UnitStatus, ...]:
+        def listed(reply: Untyped) -> tuple[str, ...]:
+            units = tuple(unit for unit, *_ in reply.unpack()[0])
+            for unit in sorted(self._known.keys() - set(units)):
+                self._learn(UnitStatus(unit))
+                del self._known[unit]
+            return units
+
+        arguments = ("(asas)", ((), self._patterns))
+        units = await bus.call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", arguments, listed)
+        return tuple(await asyncio.gather(*(self._read(bus, unit) for unit in units)))
+
+    async def _read(self, bus: Bus, unit: str) -> UnitStatus:
+        def read(reply: Untyped) -> UnitStatus:
+            return self._learn(self._seen(unit).updated(pick(reply.get_child_value(0), UNIT_PROPERTIES)))
+
+        return await bus.call(object_path(unit), PROPERTIES, "GetAll", ("(s)", (_ALL,)), read)
+
+    async def _read_limits(self, bus: Bus, unit: str) -> None:
+        values = await asyncio.gather(*(_get(bus, unit, name) for name in _LIMITS))
+        self._learn(self._seen(unit).updated(dict(zip(_LIMITS, values, strict=True))))
+
+    # Jobs
+
+    async def _run(self, method: str, unit: str, *, starts: bool) -> JobResult:
+        def accepted(reply: Untyped) -> _Job:
+            (path,) = reply.unpack()
+            return self._jobs.setdefault(path, _Job(unit, starts, self._loop.create_future()))
+
+        def request(bus: Bus) -> Awaitable[_Job]:
+            return bus.call(MANAGER_PATH, MANAGER, method, ("(ss)", (unit, "replace")), accepted)
+
+        job = await self._ask("start" if starts else "stop", unit, request)
+        result = await asyncio.shield(job.ended)  # several may wait for one job
+        if result is JobResult.DONE and self._seen(unit).running is not starts:
+            await self.status(unit)  # systemd announces no change of a unit that it had not announced itself
+        return result
+
+    def _settle(self, reply: Untyped) -> None:
+        """End the jobs whose end was not heard of: those that systemd does not list any more."""
+        going = {path for _, _, _, _, path, _ in reply.unpack()[0]}
+        for path in self._jobs.keys() - going:
+            job = self._jobs.pop(path)
+            as_asked = self._seen(job.unit).running is job.starts
+            job.ended.set_result(JobResult.DONE if as_asked else JobResult.FAILED)
+
+    # Connection
+
+    async def _ask[T](self, what: str, unit: str, question: Callable[[Bus], Awaitable[T]]) -> T:
+        """Put a question to systemd, and once more if it went away meanwhile: none does harm when it is put twice."""
+        again = True
+        while True:
+            bus = await self._reach()
+            try:
+                return await question(bus)
+            except BusError as error:
+                if not (again and failures.gone(error.name)):
+                    raise UnitRefused(failures.refused(what, unit, error.name, error.text)) from error
+                again = False
+                self._lost(error.text)
+
+    async def _reach(self) -> Bus:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._attached.wait()
+        if self._bus is None or not self._attached.is_set():
+            raise UnitRefused(failures.unreachable(self._trouble))
+        return self._bus
+
+    def _lost(self, why: str) -> None:
+        if self._attached.is_set():
+            _log.warning("systemd cannot be reached over D-Bus: %s", why)
+            self._lost_at = self._loop.time()
+        self._trouble = why
+        self._attached.clear()
+        self._reloaded = True  # for all we know
+        self._stale.set()
+
+    async def _keep(self) -> None:
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            try:
+                await self._attach()
+            except BusError as error:
+                self._trouble = error.text
+                if self._loop.time() - self._lost_at > _PATIENCE:
+                    self._abandon_jobs()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_RETRY):
+                        await self._stale.wait()
+                self._stale.set()
+            else:
+                self._attached.set()
+                if self._reloaded:
+                    self._reloaded = False
+                    self._tell(self._on_reload)
+
+    async def _attach(self) -> None:
+        """Have systemd send signals, and catch up with what went unheard."""
+        if self._bus is None or self._bus.closed:
+            self._bus = await self._open()
+        await _subscribe(self._bus)
+        await self._refresh(self._bus)
+        await self._bus.call(MANAGER_PATH, MANAGER, "ListJobs", ("()", ()), self._settle)
+
+    async def _open(self) -> Bus:
+        bus = await Bus.open(on_close=lambda: self._lost("the bus closed the connection"))
+        bus.on_signal(BROKER, BROKER, "NameOwnerChanged", self._owner_changed, arg0=SYSTEMD)
+        bus.on_signal(SYSTEMD, MANAGER, "JobRemoved", self._job_removed)
+        bus.on_signal(SYSTEMD, MANAGER, "Reloading", self._reloading)
+        bus.on_properties(_SERVICE, self._name_of, UNIT_PROPERTIES, self._service_changed)
+        bus.on_properties(_UNIT, self._name_of, UNIT_PROPERTIES, self._unit_changed)
+        return bus
+
+    def _abandon_jobs(self) -> None:
+        for job in self._jobs.values():
+            job.ended.set_exception(UnitRefused(failures.unreachable(self._trouble)))
+        self._jobs.clear()
+
+
+async def _subscribe(bus: Bus) -> None:
+    try:
+        await bus.call(MANAGER_PATH, MANAGER, "Subscribe", ("()", ()), lambda _: None)
+    except BusError as error:
+        if not error.name.endswith(".AlreadySubscribed"):
+            raise
+
+
+async def _get(bus: Bus, unit: str, name: str) -> Untyped:
+    """One property of a service."""
+    return await bus.call(
+        object_path(unit), PROPERTIES, "Get", ("(ss)", (_SERVICE, name)), lambda reply: reply.unpack()[0]
+    )
