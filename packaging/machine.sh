@@ -2,13 +2,15 @@
 # Disposable Debian machines: a base image made once, an overlay on it for each machine, systemd as its PID 1.
 #
 # Sourced by packaging/build, packaging/demo and tests/run, which run as root on Debian 12 or later.  Functions:
-#   machine_setup                        once, first: installs the host's tools, clears what an earlier run left
+#   machine_setup [PROGRAM…]             once, first: installs the host's tools (and programs that are packages of the
+#                                        same name), clears what an earlier run left
 #   machine_image NAME [PACKAGE…]        sets IMAGE to the image that packaging/images/NAME describes; the packages and
 #                                        what they depend on are at hand for apt in it, but not installed
 #   machine_new IMAGE                    sets MACHINE to a new folder; the machine's files are in $MACHINE/root
 #   machine_boot MACHINE [OPTION…]       boots it; the options go to systemd-nspawn
 #   machine_enter MACHINE COMMAND…       runs a command in the booted machine
 #   machine_chroot MACHINE COMMAND…      runs a command in the machine's files, not booted, without a network
+#   machine_forward MACHINE PORT         forwards that port of this host's loopback to port 8000 of the machine's
 #   machine_end MACHINE                  halts and removes it; happens by itself when the script ends, however it does
 #   copy_sources TARGET [PATHSPEC…]      copies the source tree: what git knows of, and what it would add
 #   step TEXT COMMAND…                   runs a command; shows TEXT and the seconds, its output only if it fails
@@ -98,7 +100,8 @@ _machine_exit() {
 
 # ---- the host ------------------------------------------------------------------------------------------------------
 
-machine_setup() {
+machine_setup() {  # PROGRAM…
+    local packages=() program
     ((EUID == 0)) || die "this needs root: it boots a machine." "Run it again with sudo, or as root."
     [[ -f /etc/debian_version ]] || die "this host is not Debian." "Run it on Debian 12, 13 or 14; a container will do."
     trap _machine_exit EXIT
@@ -106,10 +109,10 @@ machine_setup() {
     trap 'exit 143' TERM
     trap 'exit 129' HUP
     mkdir -p "$CACHE/images" "$CACHE/machines"
-    local packages=()
     command -v mmdebstrap >/dev/null || packages+=(mmdebstrap)
     command -v systemd-nspawn >/dev/null || packages+=(systemd-container)
     [[ -e $KEYRING ]] || packages+=(debian-archive-keyring)
+    for program in "$@"; do command -v "$program" >/dev/null || packages+=("$program"); done
     if ((${#packages[@]})); then
         step "Installing ${packages[*]} on this host" _install_on_host "${packages[@]}"
     fi
@@ -136,7 +139,7 @@ _remove_leftovers() {
 
 list_sources() {  # [PATHSPEC…]
     # safe.directory: with sudo the tree is somebody else's.
-    git -c safe.directory="$REPO" -C "$REPO" ls-files -z --cached --others --exclude-standard -- . "$@" \
+    git -c safe.directory="$REPO" -C "$REPO" ls-files -z --cached --others --exclude-standard -- "$@" \
         | while IFS= read -r -d '' file; do if [[ -e $REPO/$file ]]; then printf '%s\0' "$file"; fi; done | sort -z
 }
 
@@ -317,9 +320,27 @@ machine_chroot() {  # MACHINE COMMAND…
     (_close_locks; _nspawn "$machine" --pipe --setenv=LANG=C.UTF-8 "$@")
 }
 
+# The proxy listens here and connects there: sockets keep the network namespace they were made in.
+machine_forward() {  # MACHINE PORT
+    local listen=("--listen=127.0.0.1:$2") leader attempt
+    leader=$(<"$1/leader")
+    if [[ -e /proc/net/if_inet6 ]]; then listen+=("--listen=[::1]:$2"); fi
+    (_close_locks; exec setsid setpriv --pdeathsig TERM systemd-socket-activate "${listen[@]}" \
+        nsenter --target "$leader" --net /usr/lib/systemd/systemd-socket-proxyd 127.0.0.1:8000) </dev/null >"$1/forward.log" 2>&1 &
+    echo $! >"$1/forward"
+    for ((attempt = 0; attempt < 100; attempt++)); do
+        if grep -q "^Listening on" "$1/forward.log"; then return 0; fi
+        kill -0 "$(<"$1/forward")" || break
+        sleep 0.05
+    done
+    cat "$1/forward.log"
+    return 1
+}
+
 # Nothing in it is worth an orderly halt: with its PID 1 the kernel ends everything in it.
 machine_end() {  # MACHINE
     [[ -d $1 ]] || return 0
+    if [[ -s $1/forward ]] && grep -qs systemd-socket "/proc/$(<"$1/forward")/cmdline"; then kill "$(<"$1/forward")" || true; fi
     if _find_leader "$1"; then
         kill -KILL "$(<"$1/leader")" || true
         for _ in {1..50}; do _find_leader "$1" || break; sleep 0.1; done
