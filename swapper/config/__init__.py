@@ -5,7 +5,7 @@ daemon-reload.
 """
 
 from swapper.config.errors import ConfigError, ConfigErrors
-from swapper.config.read import default_paths, load
+from swapper.config.read import LAST_GOOD, default_paths, load, load_last_good
 from swapper.config.settings import (
     Bytes,
     Config,
@@ -20,6 +20,7 @@ from swapper.config.settings import (
 )
 
 __all__ = [
+    "LAST_GOOD",
     "Bytes",
     "Config",
     "ConfigError",
@@ -34,4 +35,5 @@ __all__ = [
     "Share",
     "default_paths",
     "load",
+    "load_last_good",
 ]

@@ -27,6 +27,8 @@ from swapper.core.model import Policy
 
 FILE = Path("/etc/swapper/swapper.yaml")
 FOLDER = Path("/etc/swapper/conf.d")
+LAST_GOOD = Path("/run/swapper-generator/config")
+"""Copies of the files as they were at the last daemon-reload that found no mistake in them: what units are made of."""
 
 
 def default_paths() -> tuple[Path, ...]:
@@ -46,6 +48,18 @@ def load(*paths: Path) -> Config:
     if reader.errors:
         raise ConfigErrors(reader.errors)
     return config
+
+
+def load_last_good() -> Config:
+    """Read the configuration that the units were last made of: for a router that starts while the files are bad.
+
+    Raises:
+        ConfigErrors: There is none; the files have been bad since boot.
+    """
+    paths = sorted(LAST_GOOD.glob("*.yaml"))
+    if not paths:
+        raise ConfigErrors([ConfigError(str(LAST_GOOD), 0, "no configuration without mistakes since boot")])
+    return load(*paths)
 
 
 def _config(top: Section) -> Config:

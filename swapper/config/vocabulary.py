@@ -44,8 +44,8 @@ ENGINES: Mapping[str, Words] = {
             **dict.fromkeys(("-mm", "--mmproj"), "use 'mmproj:'"),
             **dict.fromkeys(("-np", "--parallel"), "use 'concurrency:'"),
         },
-        # Each request holds a thread. With 500 of them llama-server has none left for /health (seen with 0.7.0), and the
-        # watchdog would take a busy engine for a hung one.
+        # Each request holds a thread. With 500 of them llama-server has none left for /health (seen with 0.7.0), and
+        # the watchdog would take a busy engine for a hung one.
         most_requests=256,
     ),
     "vllm": Words(

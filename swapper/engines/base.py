@@ -41,6 +41,9 @@ class Engine(Protocol):
     def launch(self, model: Model, config: Config) -> Launch:
         """How to start this model."""
 
+    def roots(self, model: Model) -> tuple[Path, ...]:
+        """The files and directories that it reads, as the configuration names them: without a look at the disk."""
+
     def files(self, model: Model) -> tuple[Path, ...]:
         """The files that it reads, whether they are there or not: when one of them changes, a failed start may work."""
 

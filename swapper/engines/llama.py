@@ -28,6 +28,10 @@ class Llama:
         return Launch((*argv, *model.args), model.env, "/health")
 
     def files(self, model: Model) -> tuple[Path, ...]:
+        """All of them are named."""
+        return self.roots(model)
+
+    def roots(self, model: Model) -> tuple[Path, ...]:
         """The parts of the GGUF file as its name numbers them, and the projector."""
         return (*parts(model.model), *(() if model.mmproj is None else (model.mmproj,)))
 

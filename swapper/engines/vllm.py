@@ -32,6 +32,10 @@ class Vllm:
             argv += ["--limit-mm-per-prompt", json.dumps({"image": model.images})]
         return Launch((*argv, *model.args), model.env, "/health")
 
+    def roots(self, model: Model) -> tuple[Path, ...]:
+        """The directory."""
+        return (model.model,)
+
     def files(self, model: Model) -> tuple[Path, ...]:
         """The directory, which changes when a file comes or goes, and everything in it."""
         return (model.model, *(inside_of(model.model) or ()))
