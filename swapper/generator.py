@@ -7,6 +7,7 @@ A bad configuration changes nothing: the units of the last good one are written 
 router that starts meanwhile.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -151,6 +152,22 @@ def restore(folder: Path) -> bool:
     return True
 
 
+def complain(message: str) -> None:
+    """Log an error: to the journal or, before that runs, to the kernel. What generators print is lost."""
+    import socket  # noqa: PLC0415 — for mistakes only; costs every start otherwise
+
+    print(message, file=sys.stderr)
+    fields = (
+        f"PRIORITY=3\nSYSLOG_IDENTIFIER=swapper-generator\nMESSAGE={message}\n"  # systemd.io/JOURNAL_NATIVE_PROTOCOL
+    )
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+            journal.sendto(fields.encode(), "/run/systemd/journal/socket")
+    except OSError:
+        with contextlib.suppress(OSError):
+            Path("/dev/kmsg").write_text(f"<3>swapper-generator: {message}\n")
+
+
 def main(argv: list[str]) -> int:
     """Run as systemd runs generators: the first directory is the one for ordinary units."""
     folder, sources = Path(argv[1]), default_paths()
@@ -158,9 +175,9 @@ def main(argv: list[str]) -> int:
         config = load(*sources)
     except ConfigErrors as errors:
         for error in errors.errors:
-            print(f"<3>swapper-generator: {error}", file=sys.stderr)
+            complain(str(error))
         kept = "models keep their old configuration" if restore(folder) else "there are no models until it is good"
-        print(f"<3>swapper-generator: the configuration has mistakes: {kept}", file=sys.stderr)
+        complain(f"the configuration has mistakes: {kept}")
         return 1
     units, preload = generate(config), any(model.preload for model in config.models)
     install(folder, units, preload=preload)
