@@ -270,13 +270,16 @@ machine_boot() {  # MACHINE OPTION…
     (session=(setsid); _close_locks; _nspawn "$machine" --hostname=swapper --boot "$@") </dev/null >"$machine/console" 2>&1 &
     echo $! >"$machine/nspawn"
     for ((attempt = 0; attempt < 600; attempt++)); do
-        if _find_leader "$machine" && machine_enter "$machine" systemctl is-system-running --wait; then return; fi
         kill -0 "$(<"$machine/nspawn")" 2>/dev/null || break
         sleep 0.1
-        # A machine that came up degraded says so at once, over and over; what failed is worth more than waiting.
-        if machine_enter "$machine" systemctl is-system-running 2>/dev/null | grep -q degraded; then break; fi
+        _find_leader "$machine" || continue
+        if machine_enter "$machine" systemctl is-system-running --wait; then return 0; fi
+        # A machine that came up degraded says so over and over; what failed is worth more than waiting.
+        if machine_enter "$machine" systemctl is-system-running 2>/dev/null | grep -q degraded; then
+            machine_enter "$machine" systemctl --failed --no-pager
+            break
+        fi
     done
-    machine_enter "$machine" systemctl --failed --no-pager || true
     tail -n 30 "$machine/console"
     echo "the machine did not boot, or not well"
     return 1
