@@ -7,7 +7,7 @@ from swapper.core.scheduler import Scheduler
 _TRANSIENT = frozenset({State.STARTING, State.DRAINING, State.STOPPING})
 
 
-class InvariantBroken(AssertionError):
+class InvariantError(AssertionError):
     """The scheduler contradicts itself: a defect of its own, never of its input."""
 
 
@@ -15,7 +15,7 @@ def validate(scheduler: Scheduler) -> None:
     """Check all invariants.
 
     Raises:
-        InvariantBroken: With the first one that does not hold.
+        InvariantError: With the first one that does not hold.
     """
     _requests(scheduler)
     _states(scheduler)
@@ -25,7 +25,7 @@ def validate(scheduler: Scheduler) -> None:
 
 def _require(condition: bool, what: str) -> None:
     if not condition:
-        raise InvariantBroken(what)
+        raise InvariantError(what)
 
 
 def _requests(scheduler: Scheduler) -> None:
@@ -76,7 +76,7 @@ def _progress(scheduler: Scheduler) -> None:
     for name in scheduler._claims.heads(gpus):  # noqa: SLF001
         record = scheduler.record(name)
         if record is None:
-            raise InvariantBroken(f"{name} claims and does not exist")
+            raise InvariantError(f"{name} claims and does not exist")
         if record.state.resident:
             _require(record.drained_for is None, f"{name} drains for somebody behind it")
             continue

@@ -1,0 +1,189 @@
+"""Starting and stopping units, and knowing beforehand what cannot start.
+
+Each order is a task. Systemd's own reports (`Units.on_change`) tell the scheduler how it went; what an order adds is the
+answer that systemd cannot report as a change of the unit: refused, masked, files missing, the job never ran.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Protocol
+
+from swapper.config import Model
+from swapper.core.events import ActiveState, AvailabilityChanged, Event, StartRefused, UnitChanged
+from swapper.core.model import Failure, State
+from swapper.core.scheduler import Scheduler
+from swapper.engines import ENGINES
+from swapper.host import failures
+from swapper.host.masks import masked
+from swapper.host.status import JobResult, UnitRefused, UnitStatus
+from swapper.router.places import Places
+
+_LOG = logging.getLogger(__name__)
+
+_RESTING = frozenset({State.STOPPED, State.FAILED, State.INCOMPLETE, State.DISABLED})
+
+
+class Systemd(Protocol):
+    """What orders need of `host.units.Units`."""
+
+    async def start(self, unit: str) -> JobResult:
+        """Start a unit, to the job's end."""
+
+    async def stop(self, unit: str) -> JobResult:
+        """Stop a unit, to the job's end."""
+
+    async def status(self, unit: str) -> UnitStatus:
+        """What systemd says of a unit."""
+
+
+type Signature = tuple[tuple[str, int, int], ...]
+"""Files with size and modification time in nanoseconds; another signature is worth another try."""
+
+
+class UnitOrders:
+    """Carries out the scheduler's orders, and reports what comes of them."""
+
+    def __init__(self, units: Systemd, places: Places, scheduler: Scheduler, dispatch: Callable[[Event], None]) -> None:
+        """Take orders.
+
+        Args:
+            units: Systemd.
+            places: Where models run.
+            scheduler: To be read only.
+            dispatch: Where events go.
+        """
+        self._units = units
+        self._places = places
+        self._scheduler = scheduler
+        self._dispatch = dispatch
+        self._attempts: dict[str, int] = {}
+        self._signatures: dict[str, Signature] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, model: str) -> None:
+        """Have the model's unit started, if its files are there."""
+        attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
+        self._spawn(self._start(model, attempt), f"start {model}")
+
+    def stop(self, model: str) -> None:
+        """Have the model's unit stopped."""
+        self._attempts[model] = self._attempts.get(model, 0) + 1
+        self._spawn(self._stop(model), f"stop {model}")
+
+    def changed(self, status: UnitStatus) -> None:
+        """Systemd reports a unit."""
+        model = self._places.at(status.unit)
+        if model is None:
+            return
+        broken = status.result != "success" and status.active in {ActiveState.FAILED, ActiveState.DEACTIVATING}
+        failure = failures.describe(status) if broken else None
+        self._dispatch(UnitChanged(model.name, status.active, status.invocation, failure))
+
+    def reconsider(self, name: str) -> None:
+        """Give a model that failed another chance at once if its files are not what they were."""
+        record = self._scheduler.record(name)
+        if record is None or record.state is not State.FAILED:
+            return
+        if self._signatures.get(name) != _signature(self._places.of(name)):
+            self._dispatch(AvailabilityChanged(name, None))
+
+    async def refresh(self) -> None:
+        """Find out which models that do not run could be started."""
+        resting = [
+            model
+            for model in self._places.config.models
+            if (record := self._scheduler.record(model.name)) is not None and record.state in _RESTING
+        ]
+        found = await asyncio.to_thread(lambda: [(model.name, obstacle(model)) for model in resting])
+        for name, failure in found:
+            record = self._scheduler.record(name)
+            if record is None or record.state not in _RESTING:
+                continue
+            was = record.failure if record.state in {State.INCOMPLETE, State.DISABLED} else None
+            if failure != was:
+                self._dispatch(AvailabilityChanged(name, failure))
+
+    async def close(self) -> None:
+        """Forget all orders; systemd goes on with what it was told."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            _LOG.error("%s failed", task.get_name(), exc_info=exc)
+
+    async def _start(self, name: str, attempt: int) -> None:
+        model = self._places.of(name)
+        failure, self._signatures[name] = await asyncio.to_thread(lambda: (obstacle(model), _signature(model)))
+        if self._attempts[name] != attempt:
+            return
+        if failure is None:
+            failure = await self._start_unit(model)
+        if failure is not None and self._attempts[name] == attempt:
+            self._dispatch(StartRefused(name, failure))
+
+    async def _start_unit(self, model: Model) -> Failure | None:
+        """Start the unit; the failure that systemd does not report as a change of the unit, if any."""
+        try:
+            result = await self._units.start(model.unit)
+            if self._state(model) is not State.STARTING:
+                return None
+            status = await self._units.status(model.unit)
+        except UnitRefused as refused:
+            return refused.failure
+        if status.active in {ActiveState.INACTIVE, ActiveState.FAILED}:
+            return failures.describe(status) if status.result != "success" else failures.unfinished(model.unit, result)
+        self.changed(status)
+        return None
+
+    async def _stop(self, name: str) -> None:
+        unit = self._places.of(name).unit
+        try:
+            await self._units.stop(unit)
+            record = self._scheduler.record(name)
+            if record is not None and record.state is State.STOPPING:
+                status = await self._units.status(unit)
+                self._dispatch(UnitChanged(name, status.active, status.invocation))
+        except UnitRefused as refused:
+            _LOG.error("could not stop %s: %s", unit, refused, extra={"MODEL": name})
+
+    def _state(self, model: Model) -> State | None:
+        record = self._scheduler.record(model.name)
+        return record.state if record is not None else None
+
+
+def obstacle(model: Model) -> Failure | None:
+    """Why a model cannot be started, as far as files tell: masked, missing, still downloading. Reads the disk."""
+    if masked(model.unit):
+        unit = model.unit.removesuffix(".service")
+        return Failure("model_disabled", f"{model.name} is disabled: {unit} is masked.", f"systemctl unmask {unit}")
+    missing = ENGINES[model.engine].missing(model)
+    if not missing:
+        return None
+    what = "; ".join(missing)
+    return Failure(
+        "model_incomplete",
+        f"The files of {model.name} are not complete: {what}.",
+        "Wait for the download, or correct `model` in the configuration.",
+    )
+
+
+def _signature(model: Model) -> Signature:
+    return tuple(_signed(path) for path in ENGINES[model.engine].files(model))
+
+
+def _signed(path: Path) -> tuple[str, int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (str(path), -1, -1)
+    return (str(path), status.st_size, status.st_mtime_ns)

@@ -1,0 +1,44 @@
+"""The page at /ui: models and states as a table, without scripts."""
+
+from html import escape
+
+from swapper.core.model import State
+from swapper.router.catalog import Catalog
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Cache-Control": "no-store",
+    "Refresh": "5",
+}
+
+_STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #8884; vertical-align: top }
+small { opacity: .7 }
+"""
+
+
+def render(catalog: Catalog) -> str:
+    """The page as HTML."""
+    rows = "\n".join(_row(catalog, model.name) for model in catalog.places.config.models)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Swapper</title><style>{_STYLE}</style><h1>Models</h1>"
+        f"<table><thead><tr><th>Model<th>State<th>Requests<th>Unit</thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _row(catalog: Catalog, name: str) -> str:
+    model = catalog.places.config.resolve(name)
+    record = catalog.scheduler.record(name)
+    if model is None or record is None:
+        return ""
+    aliases = f"<br><small>{escape(', '.join(model.aliases))}</small>" if model.aliases else ""
+    reason = f"<br><small>{escape(record.reason)}</small>" if record.reason and record.state is not State.READY else ""
+    requests = f"{len(record.leases)} running, {len(record.waiting)} waiting"
+    return (
+        f"<tr><td>{escape(name)}{aliases}<td>{escape(record.state)}{reason}<td>{requests}"
+        f"<td><code>{escape(model.unit)}</code>"
+    )

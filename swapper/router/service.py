@@ -1,0 +1,302 @@
+"""The router as a whole: everything made, joined, started, reloaded and ended.
+
+Start: read the configuration, connect to systemd, adopt what runs, take systemd's sockets, say READY. A configuration
+that is wrong does not keep the router from starting: every request is told what is wrong, until a reload finds it mended.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from swapper import config as configuration
+from swapper.config import Config, ConfigError, ConfigErrors, Model
+from swapper.core.actions import Announce
+from swapper.core.model import State
+from swapper.core.scheduler import Scheduler
+from swapper.host import journal, notify
+from swapper.host.status import UnitStatus
+from swapper.host.units import Units
+from swapper.router import routes, specs
+from swapper.router.api import Api, Loading, Parts
+from swapper.router.body import Spool
+from swapper.router.catalog import Catalog, started_now
+from swapper.router.errors import ApiError
+from swapper.router.explain import Explainer
+from swapper.router.feed import Feed
+from swapper.router.front import Front, FrontSettings
+from swapper.router.media import MediaFetcher
+from swapper.router.orders import UnitOrders
+from swapper.router.places import Places
+from swapper.router.pool import Pool
+from swapper.router.ports import Services
+from swapper.router.requestlog import RequestLog
+from swapper.router.runtime import Runtime
+
+_LOG = logging.getLogger(__name__)
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted: what systemd's socket has too (`Backlog=`), for `listen()` is called again."""
+
+DRAIN_TIMEOUT = 20.0
+"""Seconds that streams get to end when the router is stopped; less than the unit's `TimeoutStopSec=`."""
+
+
+class Router:
+    """The running router."""
+
+    def __init__(self, paths: Sequence[Path] = ()) -> None:
+        """Make all parts; nothing is read, connected or opened yet.
+
+        Args:
+            paths: Configuration files; none for the usual ones.
+        """
+        self._paths = tuple(paths)
+        self._config = Config()
+        self.mistakes: tuple[ConfigError, ...] = ()
+        self._statuses: dict[str, UnitStatus] = {}
+        self._applying = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduler = Scheduler()
+        self._places = Places(self._config, self._scheduler)
+        self._feed = Feed()
+        self._pool = Pool()
+        self._runtime = Runtime(self._scheduler, self._places.socket, self._pool.forget)
+        self._explain = Explainer(self._places, self._scheduler, _tail)
+        self._units: Units | None = None
+        self._front: Front | None = None
+        self._runner: web.AppRunner | None = None
+        self._media: MediaFetcher | None = None
+        self._media_settings = (self._config.media, self._config.router.max_body)
+        self._spool: Spool | None = None
+        self._servers: list[asyncio.Server] = []
+        self._done = RequestLog()
+        self._orders: UnitOrders | None = None
+        self._runtime.watch(self._feed.note)
+        self._runtime.watch(self._announced)
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Adopt what runs, and serve these listening sockets.
+
+        Raises:
+            UnitRefused: systemd cannot be reached.
+        """
+        try:
+            self._config = await asyncio.to_thread(configuration.load, *self._paths)
+        except ConfigErrors as errors:
+            self._refuse(errors)
+        self._places.apply(self._config)
+        self._units = await Units.connect(self._unit_changed, self._reloaded)
+        orders = UnitOrders(self._units, self._places, self._scheduler, self._runtime.dispatch)
+        self._runtime.orders = self._orders = orders
+        await self._apply()
+        for status in await self._units.list():
+            self._unit_changed(status)
+        self._spool = Spool(self._config.router.spool)
+        catalog = Catalog(self._places, self._scheduler, self._feed, self._statuses, started_now())
+        parts = Parts(self, catalog, self._runtime, orders, self._feed, journal.follow, journal.recent, self._explain)
+        self._runner = web.AppRunner(Api(parts).application(), handler_cancellation=True, access_log=None)
+        await self._runner.setup()
+        if self._runner.server is None:
+            raise RuntimeError("aiohttp gave no server")
+        self._front = Front(self._services(), self._front_settings(), routes.find, self._runner.server)
+        loop = asyncio.get_running_loop()
+        for listening in sockets:
+            self._servers.append(await loop.create_server(self._front, sock=listening, backlog=BACKLOG))
+        self._preload()
+        notify.ready(self._status())
+
+    async def stop(self) -> None:
+        """Let streams end, then end everything. Units go on; connections to come wait in systemd's backlog."""
+        notify.stopping("Letting requests end.")
+        for server in self._servers:
+            server.close()
+        self._feed.close()
+        if self._front is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_TIMEOUT):
+                    await self._front.drain()
+            self._front.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._runtime.close()
+        if self._orders is not None:
+            await self._orders.close()
+        if self._media is not None:
+            await self._media.close()
+        if self._spool is not None:
+            self._spool.close()
+        if self._units is not None:
+            await self._units.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be missed if the router ended: no connection, no request, no resident."""
+        connections = self._front.connections if self._front is not None else 0
+        others = len(self._runner.server.connections) if self._runner is not None and self._runner.server else 0
+        residents = any(record.state.resident for record in self._scheduler.records())
+        return not (connections or others or residents or self._runtime.requests)
+
+    @property
+    def idle_exit(self) -> float | None:
+        """Seconds of being idle after which the router should end; None for never."""
+        return self._config.router.idle_exit
+
+    # -- configuration -----------------------------------------------------------------------------------------------
+
+    async def reload(self) -> None:
+        """Read the configuration again; a wrong one is refused, and the old one goes on."""
+        notify.reloading()
+        try:
+            self._config = await asyncio.to_thread(configuration.load, *self._paths)
+        except ConfigErrors as errors:
+            self._refuse(errors)
+        else:
+            self.mistakes = ()
+            _LOG.info("configuration read: %d models", len(self._config.models))
+            await self._apply()
+        notify.ready(self._status())
+
+    def _refuse(self, errors: ConfigErrors) -> None:
+        self.mistakes = errors.errors
+        for error in errors.errors:
+            _LOG.error("%s", error, extra={"CONFIG_FILE": error.file, "CONFIG_LINE": error.line})
+        _LOG.error("the configuration is wrong in %d places and was not applied", len(errors.errors))
+
+    async def _apply(self) -> None:
+        """Bring the configuration that was read into force."""
+        if self._units is None:
+            return
+        async with self._applying:
+            config = self._config
+            event = specs.applied(config, await specs.read_pins(self._units, config))
+            self._places.apply(config)
+            self._runtime.dispatch(event)
+            if self._front is not None:
+                self._front.services = self._services()
+                self._front.settings = self._front_settings()
+
+    def _reloaded(self) -> None:
+        """Systemd has read its units anew: pins may be others."""
+        self._spawn(self._apply(), "apply")
+
+    def _front_settings(self) -> FrontSettings:
+        router = self._config.router
+        return FrontSettings(
+            max_body=router.max_body, header_timeout=router.header_timeout, body_timeout=router.body_timeout
+        )
+
+    def _services(self) -> Services:
+        if self._spool is None:
+            raise RuntimeError("no spool yet")
+        settings = (self._config.media, self._config.router.max_body)
+        if self._media is None or self._media_settings != settings:
+            if self._media is not None:
+                self._spawn(_retire(self._media, self._media_settings[0].timeout), "retire media")
+            self._media, self._media_settings = MediaFetcher(settings[0], self._spool, settings[1]), settings
+        return Services(
+            leases=self._runtime,
+            pool=self._pool,
+            spool=self._spool,
+            media=self._media,
+            resolve=self._resolve,
+            explain=self._explain,
+            done=self._done,
+        )
+
+    def _preload(self) -> None:
+        for model in self._config.models:
+            if model.preload:
+                self._spawn(self._load(model.name), f"preload {model.name}")
+
+    async def _load(self, name: str) -> None:
+        loading = Loading()
+        ticket = self._runtime.request(name, loading)
+        failure = await loading.loaded
+        ticket.release()
+        if failure is not None:
+            _LOG.error("could not preload %s: %s", name, failure.message, extra={"MODEL": name})
+
+    # -- names -------------------------------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Model:
+        """The model of this name or alias.
+
+        Raises:
+            ApiError: `model_not_found`, with names that are near; `config_invalid` while there is no configuration.
+        """
+        model = self._config.resolve(name)
+        if model is not None:
+            return model
+        if self.mistakes and not self._config.models:
+            listed = "; ".join(str(mistake) for mistake in self.mistakes)
+            hint = "Correct the file, then: systemctl reload swapper"
+            raise ApiError("config_invalid", f"The configuration is wrong: {listed}", hint)
+        near = self._config.near(name)
+        hint = f"Did you mean {' or '.join(near)}?" if near else "GET /v1/models lists the models."
+        raise ApiError("model_not_found", f"There is no model named {name[:200]!r}.", hint, param="model")
+
+    def _resolve(self, name: str) -> str:
+        model = self.find(name).name
+        if self._orders is not None:
+            self._orders.reconsider(model)
+        return model
+
+    # -- what happens --------------------------------------------------------------------------------------------------
+
+    def _unit_changed(self, status: UnitStatus) -> None:
+        self._statuses[status.unit] = status
+        if self._orders is not None:
+            self._orders.changed(status)
+
+    def _announced(self, change: Announce) -> None:
+        level = logging.WARNING if change.new is State.FAILED else logging.INFO
+        _LOG.log(
+            level,
+            "%s: %s -> %s (%s)",
+            change.model,
+            change.old,
+            change.new,
+            change.reason,
+            extra={"MODEL": change.model, "OLD_STATE": change.old, "NEW_STATE": change.new},
+        )
+        notify.status(self._status())
+
+    def _status(self) -> str:
+        resident = [f"{r.name} {r.state}" for r in self._scheduler.records() if r.state.resident]
+        waiting = list(self._scheduler.claims)
+        words = [
+            f"{', '.join(resident) or 'No model'} of {len(self._config.models)}",
+            *([f"waiting: {', '.join(waiting)}"] if waiting else []),
+            *([f"configuration refused: {self.mistakes[0]}"] if self.mistakes else []),
+        ]
+        return "; ".join(words)
+
+    def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            _LOG.error("%s failed", task.get_name(), exc_info=exc)
+
+
+def _tail(unit: str, invocation: str, lines: int) -> Sequence[str]:
+    return journal.tail(unit, invocation, lines, patience=0.5)
+
+
+async def _retire(media: MediaFetcher, after: float) -> None:
+    """Close a fetcher that nobody starts to use any more, once what it fetches must have ended."""
+    await asyncio.sleep(after)
+    await media.close()
