@@ -77,7 +77,8 @@ async def _nvidia_smi() -> str:
         return ""
     finally:
         if process.returncode is None:  # it took too long, or nobody waits any more
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
                 process.kill()
-            await process.wait()
+                async with asyncio.timeout(1.0):  # a process that hangs in the driver cannot even be killed
+                    await process.wait()
     return output.decode(errors="replace") if process.returncode == 0 else ""

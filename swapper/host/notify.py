@@ -47,4 +47,5 @@ def _status(text: str) -> tuple[str, ...]:
 
 
 def _tell(*lines: str) -> None:
-    _notifier.notify("\n".join(lines))
+    message = "\n".join(lines).encode(errors="replace")
+    _notifier.notify(message.decode("latin-1"))  # sdnotify encodes so, and drops what it cannot
