@@ -30,7 +30,7 @@ USUAL_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 HEAD = """\
 # Written by swapper-generator from {file} at every daemon-reload; changes made here are lost.
-# Change that file and run 'systemctl reload swapper', or override single lines: 'systemctl edit {unit}'.
+# Change that file and run 'systemctl reload swapper', or override lines with 'systemctl edit {unit}'.
 """
 
 

@@ -176,11 +176,13 @@ def _syntax(file: str, text: str, error: yaml.YAMLError) -> ConfigError:
         position = getattr(error, "position", None)  # a ReaderError has that instead
         line = text[:position].count("\n") + 1 if position is not None else 0
         return ConfigError(file, line, f"not YAML: {getattr(error, 'reason', error)}")
+    lines = text.splitlines()
+    line = min(mark.line, len(lines) - 1)  # what is missing at the end is missed behind it
+    if lines[line][mark.column :].startswith("\t"):
+        return ConfigError(file, line + 1, "not YAML: a tab", "indent with spaces")
     problem = error.problem or error.context or "cannot be read"
-    if text.split("\n")[mark.line][mark.column :].startswith("\t"):
-        return ConfigError(file, mark.line + 1, "not YAML: a tab", "indent with spaces")
     hint = "look at the indentation, at missing ':' and at quotes, here and in the line before"
-    return ConfigError(file, mark.line + 1, f"not YAML: {problem}", hint)
+    return ConfigError(file, line + 1, f"not YAML: {problem}", hint)
 
 
 def is_null(value: Value) -> bool:

@@ -22,7 +22,7 @@ class Section:
         self._entries: dict[str, list[Entry]] = {}
         self._known: set[str] = set()
         for value in values:
-            for entry in reader.entries(value, what):
+            for entry in reader.entries(value, self.what):
                 self._entries.setdefault(entry.name, []).append(entry)
 
     def values(self, key: str) -> list[Value]:
