@@ -1,0 +1,90 @@
+"""Finds the model's name in a multipart form, wherever among the fields and files it comes (RFC 7578)."""
+
+import re
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from swapper.router.errors import ApiError
+from swapper.router.found import Found, model_invalid, model_missing, model_twice
+
+_NAME_LIMIT = 1024
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+_MAX_PARTS = 1000
+
+
+def _invalid(what: str) -> ApiError:
+    return ApiError("invalid_multipart", f"The request body is not a valid multipart form: {what}.",
+                    "Send multipart/form-data as curl's --form does.")  # fmt: skip
+
+
+def is_form(content_type: bytes) -> bool:
+    """Whether a Content-Type announces a multipart form."""
+    return content_type[:19].lower() == b"multipart/form-data"
+
+
+class FormScanner:
+    """Scans a form piece by piece: `feed` each, then `finish`."""
+
+    def __init__(self, content_type: bytes) -> None:
+        _, options = parse_options_header(content_type.decode("latin-1"))
+        boundary = options.get("boundary", "")
+        if _BOUNDARY.fullmatch(boundary) is None:
+            raise _invalid("its Content-Type has no proper boundary")
+        self._parser = PushMultipartParser(boundary, max_segment_count=_MAX_PARTS)
+        self._value: bytearray | None = None
+        self._models = 0
+        self._model: bytes | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Scan the next piece, which must not be empty.
+
+        Raises:
+            ApiError: 400 `invalid_multipart`.
+        """
+        try:
+            for event in self._parser.parse(data):
+                match event:
+                    case MultipartSegment():
+                        self._value = bytearray() if event.name == "model" and event.filename is None else None
+                    case None:
+                        if self._value is not None:
+                            self._models += 1
+                            self._model = bytes(self._value)
+                    case _:
+                        if self._value is not None and len(self._value) <= _NAME_LIMIT:
+                            self._value += event
+        except MultipartError as exc:
+            raise _invalid(str(exc).rstrip(".").lower()) from exc
+
+    def finish(self) -> Found:
+        """The body has ended: say what was found.
+
+        Raises:
+            ApiError: 400 with `invalid_multipart`, `model_missing`, `model_invalid` or `duplicate_model`.
+        """
+        try:
+            self._parser.close()
+        except MultipartError as exc:
+            raise _invalid("it ends too early") from exc
+        if self._models > 1:
+            raise model_twice()
+        if self._model is None:
+            raise model_missing()
+        if not self._model or len(self._model) > _NAME_LIMIT:
+            raise model_invalid()
+        try:
+            return Found(self._model.decode())
+        except UnicodeDecodeError as exc:
+            raise model_invalid() from exc
+
+
+def inspect_form(content_type: bytes, body: bytes) -> Found:
+    """Find the model's name in a form that is held in memory.
+
+    Raises:
+        ApiError: As `FormScanner`.
+    """
+    scanner = FormScanner(content_type)
+    if body:
+        scanner.feed(body)
+    return scanner.finish()

@@ -1,0 +1,183 @@
+"""The router's front door: makes a `Connection` for each client, keeps count of them, and looks after their time.
+
+One timer goes round all connections once a second, as long as there are any: setting a timer per request would cost more
+than forwarding its head.
+"""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from swapper.router.connection import Connection
+from swapper.router.errors import ApiError
+from swapper.router.http1 import RequestHead
+from swapper.router.ports import Record, Services
+from swapper.router.routes import Route
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FrontSettings:
+    """Limits that clients meet. Times are seconds, sizes bytes.
+
+    Attributes:
+        max_body: Largest request body.
+        header_timeout: Longest time from the first byte of a head to its last.
+        body_timeout: Time in which a body must come to its end or bring 16 KiB.
+        idle_timeout: How long a connection is kept between requests.
+        stall_timeout: Time in which a client that is being answered must take at least one byte, once it is behind.
+        linger: How long the rest of a refused body is read and thrown away.
+        tick: Time between two rounds.
+    """
+
+    max_body: int = 512 * 1024 * 1024
+    header_timeout: float = 10.0
+    body_timeout: float = 30.0
+    idle_timeout: float = 75.0
+    stall_timeout: float = 120.0
+    linger: float = 5.0
+    tick: float = 1.0
+
+
+class Front:
+    """The protocol factory of port 8000: `loop.create_server(front, sock=…)`.
+
+    Attributes:
+        services: What requests need; may be replaced, for requests to come.
+        settings: Limits; may be replaced.
+        draining: No connection is kept after its answer.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        settings: FrontSettings,
+        find: Callable[[bytes], Route | None],
+        others: Callable[[], asyncio.Protocol],
+    ) -> None:
+        """Make a front.
+
+        Args:
+            services: What requests need.
+            settings: Limits.
+            find: The route of a path that is for an engine.
+            others: Makes the protocol (aiohttp's `web.Server`) that gets every connection whose request is not.
+                It must close each connection after its answer, so that the next request comes here again.
+        """
+        self.services = services
+        self.settings = settings
+        self.draining = False
+        self._find = find
+        self.others = others
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._id_prefix = secrets.token_hex(4).encode()
+        self._ids = itertools.count(1)
+
+    def __call__(self) -> Connection:
+        """A client has connected."""
+        return Connection(self)
+
+    def __repr__(self) -> str:
+        return f"<Front connections={sorted(map(repr, self._connections))} tasks={len(self._tasks)} {self.services.pool!r}>"
+
+    @property
+    def connections(self) -> int:
+        """Clients that are connected, less those handed over."""
+        return len(self._connections)
+
+    @property
+    def busy(self) -> int:
+        """Requests that are under way."""
+        return sum(connection.busy for connection in self._connections)
+
+    # What connections need
+
+    def route(self, head: RequestHead) -> Route | None:
+        """The route of a request that is for an engine; None when it is for the router itself."""
+        return self._find(head.target.partition(b"?")[0]) if head.method == b"POST" else None
+
+    def next_id(self) -> bytes:
+        """A request id that no other request of this host is likely to have."""
+        return b"%b-%x" % (self._id_prefix, next(self._ids))
+
+    def joined(self, connection: Connection) -> None:
+        """A connection is there."""
+        self._connections.add(connection)
+        self._empty.clear()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.settings.tick, self._round)
+
+    def left(self, connection: Connection) -> None:
+        """A connection is gone, or is no longer ours."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def spawn(self, work: Coroutine[object, object, None], name: str, crashed: Callable[[], None]) -> asyncio.Task[None]:
+        """Run a task, and look after it.
+
+        Args:
+            work: What to do.
+            name: What to call it.
+            crashed: Called after it ended with an exception, which has been logged.
+        """
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (exc := task.exception()) is not None:
+                _LOG.error("%s failed", name, exc_info=exc)
+                crashed()
+
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(ended)
+        return task
+
+    def refused(self, head: RequestHead | None, request_id: bytes, error: ApiError, sent: int) -> None:
+        """A request was answered with an error before its body was there."""
+        method, path = (head.method, head.target.partition(b"?")[0]) if head else (b"", b"")
+        self.services.done(Record(request_id.decode(), "", method.decode(), path.decode(), error.status, None, None, 0.0, 0,
+                                  sent, error.code))  # fmt: skip
+
+    # Time
+
+    def _round(self) -> None:
+        """Once a tick: whose deadline has passed?"""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in [each for each in self._connections if each.deadline <= now]:
+            connection.expired()
+        self.services.pool.sweep(now)
+        alive = self._connections or self.services.pool.open
+        self._timer = loop.call_later(self.settings.tick, self._round) if alive else None
+
+    # The end
+
+    def close_idle(self) -> None:
+        """Close connections on which nothing is under way."""
+        for connection in tuple(self._connections):
+            connection.close_idle()
+
+    async def drain(self) -> None:
+        """Let what is under way come to its end, keep no connection, and return when all are gone."""
+        self.draining = True
+        self.close_idle()
+        await self._empty.wait()
+
+    def abort(self) -> None:
+        """Close everything at once."""
+        self.draining = True
+        for connection in tuple(self._connections):
+            connection.abort()
+        self.services.pool.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,109 @@
+"""What the data path needs of the rest of the router, and what it tells: contracts only."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from swapper.core.model import Failure
+from swapper.router.body import Segment, Spool
+from swapper.router.errors import ApiError
+from swapper.router.pool import Pool
+from swapper.router.runtime import Client, Ticket
+
+
+class Leases(Protocol):
+    """Who grants leases."""
+
+    def request(self, model: str, client: Client) -> Ticket:
+        """Ask for one; sets `client.ticket`, and may call the client before it returns."""
+
+
+class FetchedMedia(Protocol):
+    """A medium that has been fetched."""
+
+    def segments(self) -> Sequence[Segment]:
+        """The JSON string that takes the place of its URL, quotes included; to be closed by a `Body`."""
+
+    def close(self) -> None:
+        """Forget it."""
+
+
+class MediaSource(Protocol):
+    """Who fetches media."""
+
+    async def fetch(self, urls: Sequence[str], room: int) -> Mapping[str, FetchedMedia]:
+        """Fetch these, in `room` bytes at most all together. Raises ApiError, and then keeps nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of a request. Times are seconds.
+
+    Attributes:
+        id: The request's id.
+        model: The configured name; as the client wrote it where there is no such model; empty where none was read.
+        method: Such as `POST`.
+        path: Without the query.
+        status: As sent; 499 when the client left before anything was.
+        queued: From the whole body to the lease; None without a lease.
+        first: From the whole body to the first byte of the engine's answer; None without one.
+        total: From the whole body to the end.
+        received: Bytes of body that came.
+        sent: Bytes sent, head included.
+        reason: Why it did not end well: an error code, `client_gone`; empty when it did.
+    """
+
+    id: str
+    model: str
+    method: str
+    path: str
+    status: int
+    queued: float | None
+    first: float | None
+    total: float
+    received: int
+    sent: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What requests need.
+
+    Attributes:
+        leases: Grants leases.
+        pool: Connections to engines.
+        spool: Keeps large bodies.
+        media: Fetches media.
+        resolve: From a model's name or alias to its name; raises ApiError.
+        explain: Makes the error for the client of a failure; it may take its time to find out more.
+        done: Told of each request when it is over.
+    """
+
+    leases: Leases
+    pool: Pool
+    spool: Spool
+    media: MediaSource
+    resolve: Callable[[str], str]
+    explain: Callable[[Failure, str], Awaitable[ApiError]]
+    done: Callable[[Record], None]
+
+
+class Line(Protocol):
+    """The client's connection, as a request sees it."""
+
+    transport: asyncio.Transport
+    paused: bool
+
+    def answered(self, *, keep: bool) -> None:
+        """The answer has been written whole; the connection is kept, or closed once all is flushed."""
+
+    def cut(self, *, reset: bool) -> None:
+        """The answer ends here, and not well."""
+
+    def reply(self, error: ApiError, request_id: bytes, *, keep: bool) -> int:
+        """Write an error as an answer; returns its length."""
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        """Run a task that somebody looks after."""

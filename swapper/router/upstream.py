@@ -1,0 +1,251 @@
+"""Connections to engines, one unix socket each: send a request, pass the response on, keep the connection for the next.
+
+Rules of this file:
+  * Response bytes go on as they come. They are read only as far as it takes to know where the response ends.
+  * A connection is kept only after a response whose end was certain, and a request that was sent whole.
+  * An engine may close a kept connection just as a request is sent on it. If not one byte of an answer came, the job
+    is told that the connection was stale, and sends the request on a fresh one; nobody else retries anything.
+"""
+
+import asyncio
+import enum
+from typing import TYPE_CHECKING, Protocol, cast
+
+from swapper.router.body import Body
+from swapper.router.chunks import Chunks
+from swapper.router.http1 import HEAD_LIMIT, ProtocolError, ResponseHead, parse_response
+
+if TYPE_CHECKING:
+    from swapper.router.pool import Pool
+
+# All connections read into one buffer: each block is taken out before the loop reads the next. 256 KiB is what asyncio
+# itself reads at most, but allocates anew for each read.
+_BUFFER = bytearray(256 * 1024)
+_VIEW = memoryview(_BUFFER)
+
+_PAUSE_ABOVE = 128 * 1024
+
+
+class Job(Protocol):
+    """The request on a connection: what it is told."""
+
+    method: bytes
+    version: int
+
+    def begun(self, head: ResponseHead) -> bytes:
+        """The response has begun; returns the head for the client, which goes before its body."""
+
+    def write(self, data: bytes) -> None:
+        """Bytes for the client."""
+
+    def finished(self) -> None:
+        """The response is complete; the connection is somebody else's."""
+
+    def broken(self, why: str) -> None:
+        """The connection is gone before the response was complete."""
+
+    def stale(self) -> None:
+        """The kept connection was gone before a single byte came: another one is needed."""
+
+
+class _Mode(enum.Enum):
+    """What comes next."""
+
+    HEAD = enum.auto()
+    LENGTH = enum.auto()
+    CHUNKS = enum.auto()
+    REST = enum.auto()
+
+
+class Upstream(asyncio.BufferedProtocol):
+    """One connection to an engine.
+
+    Attributes:
+        path: The engine's socket.
+        job: The request that it is used for; None while it is kept.
+        idle_since: When it was last used, on the loop's clock.
+    """
+
+    __slots__ = ("_chunks", "_close", "_held", "_left", "_loop", "_mode", "_paused", "_pool", "_sent", "_tail",
+                 "_transport", "_used", "_waiter", "idle_since", "job", "path")  # fmt: skip
+
+    def __init__(self, pool: "Pool", path: str) -> None:
+        self.path = path
+        self.job: Job | None = None
+        self.idle_since = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._pool = pool
+        self._used = False  # for an earlier request
+        self._mode = _Mode.HEAD
+        self._held = b""  # a response head that is not whole
+        self._left = 0
+        self._chunks = Chunks()
+        self._close = False
+        self._sent = False
+        self._tail = b""  # the last bytes that came, to know whether an event is whole
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_PAUSE_ABOVE)
+
+    # The request
+
+    def send(self, job: Job, data: bytes) -> None:
+        """Send a request that is held in memory, head and body."""
+        self._begin(job)
+        self._transport.write(data)
+        self._sent = True
+
+    async def stream(self, job: Job, head: bytes, body: Body) -> None:
+        """Send a request whose body is not held in memory."""
+        self._begin(job)
+        self._transport.write(head)
+        async for block in body.blocks():
+            self._transport.write(block)
+            if self._paused:
+                self._waiter = self._loop.create_future()
+                await self._waiter
+        self._sent = True
+
+    def _begin(self, job: Job) -> None:
+        self.job = job
+        self._mode = _Mode.HEAD
+        self._close = False
+        self._sent = False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # The response
+
+    def pause(self) -> None:
+        """The client is slow: read no more for now."""
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        self._transport.resume_reading()
+
+    @property
+    def between_events(self) -> bool:
+        """Whether the client has got whole chunks only, the last of which ended an event."""
+        return self._mode is _Mode.CHUNKS and self._chunks.between and self._tail.endswith(b"\n\n\r\n")
+
+    @property
+    def until_closed(self) -> bool:
+        """Whether the response ends when the connection does."""
+        return self._mode is _Mode.REST
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
+        return _VIEW
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(_VIEW[:nbytes])
+        job = self.job
+        if job is None:
+            self._transport.abort()  # nobody asked for anything
+            return
+        try:
+            self._read(job, data)
+        except ProtocolError as exc:
+            self.job = None
+            self._transport.abort()
+            job.broken(f"its answer is not HTTP: {exc.message}")
+
+    def _read(self, job: Job, data: bytes) -> None:
+        before = b""
+        mode = self._mode
+        if mode is _Mode.HEAD:
+            if self._held:
+                data = self._held + data
+                self._held = b""
+            while True:  # past interim responses
+                end = data.find(b"\r\n\r\n") + 4
+                if end == 3:
+                    if len(data) > HEAD_LIMIT:
+                        raise ProtocolError("engine_broke_off", "the response head is too large.")
+                    self._held = data
+                    return
+                head = parse_response(data[:end], job.method)
+                data = data[end:]
+                if head.status >= 200:
+                    break
+                if head.status == 101:
+                    raise ProtocolError("engine_broke_off", "it switches protocols unasked.")
+            before = job.begun(head)
+            self._close = head.close
+            if head.length is not None:
+                mode = _Mode.LENGTH
+                self._left = head.length
+            elif head.chunked:
+                mode = _Mode.CHUNKS
+                self._chunks = Chunks()
+            else:
+                mode = _Mode.REST
+            self._mode = mode
+        done = False
+        if mode is _Mode.CHUNKS:
+            self._tail = data if len(data) >= 4 else self._tail[-4:] + data
+            data = self._read_chunks(job, data)
+            done = self._chunks.done
+        elif mode is _Mode.LENGTH:
+            self._left -= len(data)
+            if self._left <= 0:
+                done = True
+                if self._left < 0:
+                    data = data[: self._left]
+                    self._close = True
+        if before or data:
+            job.write(before + data)
+        if done:
+            self._finish()
+
+    def _read_chunks(self, job: Job, data: bytes) -> bytes:
+        """Follow the chunks; returns what goes on: the bytes as they are, or the payload for an HTTP/1.0 client."""
+        chunks = self._chunks
+        sink: list[bytes] | None = None if job.version else []
+        end = chunks.feed(data, sink)
+        if end < len(data):
+            self._close = True
+            data = data[:end]
+        return data if sink is None else b"".join(sink)
+
+    def _finish(self) -> None:
+        """The response is complete: give the connection back first, so that the next request finds it."""
+        job = self.job
+        self.job = None
+        if self._close or not self._sent:
+            self._transport.abort()
+        else:
+            self._used = True
+            self._pool.put(self)
+        if job is not None:
+            job.finished()
+
+    def eof_received(self) -> None:
+        if self.job is not None and self._mode is _Mode.REST:
+            self._finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.lost(self)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.cancel()
+        job, self.job = self.job, None
+        if job is None:
+            return
+        if self._used and self._mode is _Mode.HEAD and not self._held:
+            job.stale()
+        else:
+            job.broken(f"the connection broke: {exc}" if exc else "it closed the connection")
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way; the job is not told."""
+        self.job = None
+        self._transport.abort()
