@@ -1,0 +1,1 @@
+"""The main job, seen from outside: the installed packages in the booted machine, real systemd, real llama-server."""

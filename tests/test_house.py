@@ -1,0 +1,117 @@
+"""The house as DESIGN draws it: imports point down, and the operating system is met in one place."""
+
+import ast
+import os
+import sys
+from pathlib import Path
+
+SOURCE = Path(os.environ.get("SWAPPER_TEST_SOURCE", Path(__file__).parents[1]))
+PACKAGE = SOURCE / "swapper"
+
+DOWN: dict[str, frozenset[str]] = {
+    "core": frozenset(),
+    "config": frozenset({"core"}),
+    "quoting": frozenset(),
+    "engines": frozenset({"core", "config"}),
+    "generator": frozenset({"core", "config", "engines", "quoting", "host"}),
+    "launch": frozenset(),
+    "host": frozenset({"core"}),
+    "router": frozenset({"core", "config", "engines", "generator", "host"}),
+}
+"""Each room, and the rooms below it that it may import."""
+
+ONLY_IN: dict[str, frozenset[str]] = {
+    "pydbus": frozenset({"host/bus.py"}),
+    "gi": frozenset({"host/bus.py"}),
+    "systemd": frozenset({"host/journal.py"}),
+    "sdnotify": frozenset({"host/notify.py"}),
+    "yaml": frozenset({"config/nodes.py"}),
+}
+"""Libraries, and the only files that may import them."""
+
+PURE = frozenset({"collections", "dataclasses", "enum", "heapq", "re", "typing"})
+"""What the core may import of the standard library: data types. No clock, no log, no loop, no disk."""
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(file: Path) -> set[str]:
+    """Modules that a file imports, by full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            module = node.module or ""
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "swapper" else {module}
+    return found
+
+
+def room(name: str) -> str:
+    """The room of a module such as `swapper.core.model`; empty for the package itself."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and not parts[1].startswith("__") else ""
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {room_of(file) for file in files()} >= {"core", "config", "engines", "host", "router", "generator", "launch"}
+
+
+def test_imports_point_down() -> None:
+    wrong = [
+        f"{file.relative_to(SOURCE)} imports {name}"
+        for file in files()
+        for name in imports(file)
+        if name.startswith("swapper.")
+        and room_of(file) != "__init__"
+        and room(name) not in {"", room_of(file)} | DOWN[room_of(file)]
+    ]
+    assert wrong == []
+
+
+def test_the_core_is_pure() -> None:
+    wrong = [
+        f"{file.relative_to(SOURCE)} imports {name}"
+        for file in files()
+        if room_of(file) == "core"
+        for name in imports(file)
+        if not name.startswith("swapper.core") and name.split(".")[0] not in PURE
+    ]
+    assert wrong == []
+
+
+def test_libraries_are_met_in_one_place() -> None:
+    wrong = [
+        f"{file.relative_to(SOURCE)} imports {name}"
+        for file in files()
+        for name in imports(file)
+        if name.split(".")[0] in ONLY_IN and str(file.relative_to(PACKAGE)) not in ONLY_IN[name.split(".")[0]]
+    ]
+    assert wrong == []
+
+
+def test_the_launcher_needs_nothing_but_the_standard_library() -> None:
+    assert {name.split(".")[0] for name in imports(PACKAGE / "launch.py")} <= sys.stdlib_module_names
+
+
+def test_no_circles_between_files() -> None:
+    modules = {".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): file for file in files()}
+    edges = {name: {other for other in imports(file) if other in modules} for name, file in modules.items()}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for other in sorted(edges[name]):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in modules:
+        visit(name, ())
