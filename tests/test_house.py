@@ -102,7 +102,8 @@ def test_the_launcher_needs_nothing_but_the_standard_library() -> None:
 
 
 def test_no_circles_between_files() -> None:
-    modules = {".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): file for file in files()}
+    names = {file: ".".join(file.relative_to(SOURCE).with_suffix("").parts) for file in files()}
+    modules = {name.removesuffix(".__init__"): file for file, name in names.items()}
     edges = {name: {other for other in imports(file) if other in modules} for name, file in modules.items()}
     done: set[str] = set()
 

@@ -1,6 +1,6 @@
 """Starting and stopping units, and knowing beforehand what cannot start.
 
-Each order is a task. Systemd's own reports (`Units.on_change`) tell the scheduler how it went; what an order adds is the
+Each order is a task. Systemd's own reports (`Units.on_change`) tell the scheduler how it went; an order adds only the
 answer that systemd cannot report as a change of the unit: refused, masked, files missing, the job never ran.
 """
 
@@ -45,7 +45,9 @@ type Signature = tuple[tuple[str, int, int], ...]
 class UnitOrders:
     """Carries out the scheduler's orders, and reports what comes of them."""
 
-    def __init__(self, units: Systemd, places: Places, scheduler: Scheduler, dispatch: Callable[[Event], None]) -> None:
+    def __init__(
+        self, units: Systemd, places: Places, scheduler: Scheduler, dispatch: Callable[[Event], object]
+    ) -> None:
         """Take orders.
 
         Args:

@@ -1,7 +1,7 @@
 """The shell around the scheduler: what happens goes in, what it decides is carried out.
 
-There is one way in, `dispatch`, and no `await` between deciding and carrying out: an event that comes up meanwhile waits
-in line until all actions of the one before are done. Starting and stopping units takes time and is left to
+There is one way in, `dispatch`, and no `await` between deciding and carrying out: an event that comes up meanwhile
+waits in line until all actions of the one before are done. Starting and stopping units takes time and is left to
 `router.orders`, which reports back with events. One timer is armed for the scheduler's next deadline.
 """
 
@@ -161,7 +161,7 @@ class Runtime:
                     self._announce(action)
                 case _:
                     assert_never(action)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # One client's defect must not keep the others from what they were promised.
             _LOG.exception("could not carry out %r", action)
 
@@ -172,8 +172,6 @@ class Runtime:
         return self.orders
 
     def _announce(self, change: Announce) -> None:
-        if not change.new.resident:
-            self._forget(str(self._socket_of(change.model)))
         for watcher in self._watchers:
             watcher(change)
 

@@ -1,7 +1,7 @@
 """The router as a whole: everything made, joined, started, reloaded and ended.
 
 Start: read the configuration, connect to systemd, adopt what runs, take systemd's sockets, say READY. A configuration
-that is wrong does not keep the router from starting: every request is told what is wrong, until a reload finds it mended.
+that is wrong does not keep the router from starting: every request is told what is wrong, until it is mended.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ from swapper.router.runtime import Runtime
 _LOG = logging.getLogger(__name__)
 
 BACKLOG = 4096
-"""Connections that may wait to be accepted: what systemd's socket has too (`Backlog=`), for `listen()` is called again."""
+"""Connections that may wait to be accepted: as `Backlog=` of the socket unit, for `listen()` is called again."""
 
 DRAIN_TIMEOUT = 20.0
 """Seconds that streams get to end when the router is stopped; less than the unit's `TimeoutStopSec=`."""

@@ -6,6 +6,7 @@ import pytest
 
 from tests.job import house
 
+
 @pytest.fixture(autouse=True)
 def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
     for name in ("alpha", "beta", "gamma"):

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from pathlib import Path
 
 from tests.job.house import (
     ask,
@@ -113,3 +114,33 @@ def test_an_idle_model_goes_after_its_ttl_and_the_router_after_it() -> None:
     assert show("swapper.service", "Result") == "success"
     assert chat("alpha").content == sentence("alpha")
     assert show("swapper.service", "InvocationID") != invocation
+
+
+def test_an_administrators_pin_is_what_counts() -> None:
+    dropin = Path("/run/systemd/system/llama@alpha.service.d/90-pin.conf")
+    dropin.parent.mkdir(parents=True, exist_ok=True)
+    dropin.write_text("[Service]\nEnvironment=CUDA_VISIBLE_DEVICES=1\n")
+    try:
+        run("systemctl", "daemon-reload")
+        assert chat("beta").content == sentence("beta")
+        assert chat("alpha").content == sentence("alpha")
+        assert ask("GET", "/api/models/alpha").json["gpus"] == [1]
+        assert (state("alpha"), state("beta")) == ("ready", "ready")
+    finally:
+        dropin.unlink()
+        run("systemctl", "daemon-reload")
+    chat("alpha")
+    until(lambda: ask("GET", "/api/models/alpha").json["gpus"] == [0], "the pin is as configured again")
+
+
+def test_models_that_are_preloaded_come_with_the_router_and_pinned_ones_stay() -> None:
+    configure(
+        "models:\n"
+        "  alpha: {engine: llama, model: alpha.gguf, context: 2048, preload: true, pinned: true}\n"
+        "  beta: {engine: llama, model: beta.gguf, context: 2048}\n"
+    )
+    run("systemctl", "start", "swapper")
+    wait_for("alpha", "ready")
+    answer = chat("beta")
+    assert (answer.status, answer.error["code"]) == (503, "gpu_pinned")
+    assert chat("alpha").content == sentence("alpha")

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 from tests.job.house import (
     BASIC,
@@ -203,14 +204,13 @@ def test_a_reload_keeps_unchanged_models_and_changes_the_others() -> None:
 
 
 def test_an_upgrade_under_load_refuses_no_connection_and_models_keep_running() -> None:
-    debs = sorted(os.listdir(os.environ["SWAPPER_TEST_DEBS"]))
-    new = next(deb for deb in debs if "+upgrade" in deb and deb.startswith("swapper_"))
+    new = next(Path(os.environ["SWAPPER_TEST_DEBS"]).glob("swapper_*+upgrade_all.deb"))
     chat("alpha")
     invocation = show("llama@alpha", "InvocationID")
     router = show("swapper.service", "InvocationID")
     with Load("alpha") as load:
         load.answers(20)
-        run("dpkg", "--install", f"{os.environ['SWAPPER_TEST_DEBS']}/{new}")
+        run("dpkg", "--install", str(new))
         load.answers(20)
     assert "upgrade" in run("dpkg-query", "--show", "--showformat=${Version}", "swapper")
     assert load.failures == []
