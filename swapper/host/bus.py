@@ -139,10 +139,10 @@ class Bus:
             SYSTEMD, PROPERTIES, "PropertiesChanged", None, interface, Gio.DBusSignalFlags.NONE, received
         )
 
-    async def call[T](
+    def call[T](
         self, path: str, interface: str, method: str, arguments: Arguments, then: Callable[[Untyped], T]
-    ) -> T:
-        """Call systemd.
+    ) -> asyncio.Future[T]:
+        """Call systemd, at once; to be awaited, or left to `then`.
 
         Args:
             path: Object.
@@ -178,7 +178,7 @@ class Bus:
             SYSTEMD, path, interface, method, GLib.Variant(*arguments), None, Gio.DBusCallFlags.NONE, _CALL_TIMEOUT_MS,
             None, finished,
         )  # fmt: skip
-        return await result
+        return result
 
     def close(self) -> None:
         """Close the connection: no signal is delivered any more, and calls under way fail."""
@@ -200,7 +200,11 @@ def pick(properties: Untyped, wanted: Iterable[str]) -> dict[str, Untyped]:
 @functools.cache
 def _run_glib() -> threading.Thread:
     """Run GLib's default loop, once per process: what is called from threads without a loop of GLib's answers there."""
-    thread = threading.Thread(target=GLib.MainLoop().run, name="glib", daemon=True)
+    loop = GLib.MainLoop()
+    run = super(
+        GLib.MainLoop, loop
+    ).run  # GLib's own: PyGObject's sets up asyncio and SIGINT for programs that live in it
+    thread = threading.Thread(target=run, name="glib", daemon=True)
     thread.start()
     return thread
 

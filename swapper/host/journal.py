@@ -113,6 +113,19 @@ async def follow(unit: str, lines: int) -> AsyncGenerator[str]:
             batch = await follower.read(_next)
 
 
+async def recent(unit: str, lines: int) -> tuple[str, ...]:
+    """The last lines of a unit, systemd's on it included, over all its starts.
+
+    Args:
+        unit: Full name.
+        lines: How many at most.
+    """
+    if journal is None:
+        return ()
+    with contextlib.closing(_Follower(unit)) as follower:
+        return await follower.read(functools.partial(_last, lines=lines))
+
+
 class _Follower:
     """A reader in a thread of its own, and its file descriptor in the loop."""
 

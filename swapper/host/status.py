@@ -136,7 +136,7 @@ class UnitStatus:
         A unit at rest has no news but its state: on its way to the next start systemd first clears the old result and
         gives it the new invocation id while it still calls it failed, which would read as a second failure.
         """
-        if (self.active, self.masked) != (before.active, before.masked):
+        if self.active is not before.active:
             return True
         return self.running and (self.invocation, self.status_text) != (before.invocation, before.status_text)
 

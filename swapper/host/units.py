@@ -18,11 +18,12 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final, Self
 
+from swapper.core.events import ActiveState
 from swapper.host import failures
 from swapper.host.bus import BROKER, MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, Bus, BusError, Untyped, pick
+from swapper.host.known import Known
 from swapper.host.status import (
     UNIT_PROPERTIES,
     JobResult,
@@ -30,7 +31,6 @@ from swapper.host.status import (
     UnitStatus,
     assignments,
     object_path,
-    unit_of,
 )
 
 __all__ = ["JobResult", "UnitRefused", "UnitStatus", "Units"]
@@ -63,11 +63,8 @@ class Units:
     ) -> None:
         self._on_change = on_change
         self._on_reload = on_reload
-        self._patterns = tuple(patterns)
         self._loop = asyncio.get_running_loop()
-        self._name_of = functools.lru_cache(maxsize=4096)(self._name_if_wanted)
-        self._known: dict[str, UnitStatus] = {}
-        self._announced: dict[str, Mapping[str, Untyped]] = {}  # what the service said; the unit's part follows
+        self._known = Known(patterns, self._report)
         self._jobs: dict[str, _Job] = {}
         self._bus: Bus | None = None
         self._attached = asyncio.Event()  # systemd answers, and sends signals
@@ -99,6 +96,7 @@ class Units:
         try:
             await units._attach()
         except BusError as error:
+            await units.close()
             raise UnitRefused(failures.unreachable(error.text)) from error
         units._attached.set()
         units._keeper = asyncio.create_task(units._keep(), name="units")
@@ -114,7 +112,11 @@ class Units:
 
     async def environment(self, unit: str) -> tuple[tuple[str, str], ...]:
         """`Environment=` of a unit as systemd sees it, an administrator's drop-ins included."""
-        return assignments(await self._ask("read", unit, lambda bus: _get(bus, unit, "Environment")))
+
+        def read(reply: Untyped) -> tuple[tuple[str, str], ...]:
+            return assignments(reply.unpack()[0])
+
+        return await self._ask("read", unit, lambda bus: _get(bus, unit, "Environment", read))
 
     async def start(self, unit: str) -> JobResult:
         """Start a unit and wait for the job's end, by when the unit's last change has been reported.
@@ -123,8 +125,6 @@ class Units:
             UnitRefused: With code `model_disabled` (masked), `unit_refused` (no such unit, not allowed, bad setting) or
                 `dbus_unavailable`.
         """
-        if not self._seen(unit).start_timeout_us:
-            await self._ask("start", unit, lambda bus: self._read_limits(bus, unit))
         return await self._run("StartUnit", unit, starts=True)
 
     async def stop(self, unit: str) -> JobResult:
@@ -146,18 +146,11 @@ class Units:
 
     # Signals
 
-    def _name_if_wanted(self, path: str) -> str:
-        unit = unit_of(path)
-        return unit if self._wants(unit) else ""
-
-    def _wants(self, unit: str) -> bool:
-        return any(fnmatchcase(unit, pattern) for pattern in self._patterns)
-
-    def _service_changed(self, unit: str, properties: Mapping[str, Untyped]) -> None:
-        self._announced[unit] = properties
-
     def _unit_changed(self, unit: str, properties: Mapping[str, Untyped]) -> None:
-        self._learn(self._seen(unit).updated({**self._announced.pop(unit, {}), **properties}))
+        before = self._known.seen(unit)
+        now = self._known.unit_changed(unit, properties)
+        if now.active is ActiveState.ACTIVATING is not before.active:
+            self._read_limits(unit)
 
     def _job_removed(self, arguments: tuple[Untyped, ...]) -> None:
         _, path, _, result = arguments
@@ -174,18 +167,9 @@ class Units:
         _, _, owner = arguments
         self._lost("it is restarting" if not owner else "it was restarted")
 
-    # What is known
-
-    def _seen(self, unit: str) -> UnitStatus:
-        return self._known.get(unit) or UnitStatus(unit)
-
-    def _learn(self, status: UnitStatus) -> UnitStatus:
-        if self._wants(status.unit):
-            before = self._seen(status.unit)
-            self._known[status.unit] = status
-            if status.news(before) and self._keeper is not None:
-                self._tell(self._on_change, status)
-        return status
+    def _report(self, status: UnitStatus) -> None:
+        if self._keeper is not None:
+            self._tell(self._on_change, status)
 
     def _tell[**P](self, listener: Callable[P, None], *arguments: P.args, **keywords: P.kwargs) -> None:
         try:
@@ -193,27 +177,34 @@ class Units:
         except Exception as error:  # noqa: BLE001 (not ours: what we are reading has to be read on)
             self._loop.call_exception_handler({"message": "A listener to units failed", "exception": error})
 
+    # What is asked
+
     async def _refresh(self, bus: Bus) -> tuple[UnitStatus, ...]:
         def listed(reply: Untyped) -> tuple[str, ...]:
             units = tuple(unit for unit, *_ in reply.unpack()[0])
-            for unit in sorted(self._known.keys() - set(units)):
-                self._learn(UnitStatus(unit))
-                del self._known[unit]
+            self._known.loaded(units)
             return units
 
-        arguments = ("(asas)", ((), self._patterns))
+        arguments = ("(asas)", ((), self._known.patterns))
         units = await bus.call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", arguments, listed)
         return tuple(await asyncio.gather(*(self._read(bus, unit) for unit in units)))
 
-    async def _read(self, bus: Bus, unit: str) -> UnitStatus:
+    def _read(self, bus: Bus, unit: str) -> asyncio.Future[UnitStatus]:
         def read(reply: Untyped) -> UnitStatus:
-            return self._learn(self._seen(unit).updated(pick(reply.get_child_value(0), UNIT_PROPERTIES)))
+            return self._known.read(unit, pick(reply.get_child_value(0), UNIT_PROPERTIES))
 
-        return await bus.call(object_path(unit), PROPERTIES, "GetAll", ("(s)", (_ALL,)), read)
+        return bus.call(object_path(unit), PROPERTIES, "GetAll", ("(s)", (_ALL,)), read)
 
-    async def _read_limits(self, bus: Bus, unit: str) -> None:
-        values = await asyncio.gather(*(_get(bus, unit, name) for name in _LIMITS))
-        self._learn(self._seen(unit).updated(dict(zip(_LIMITS, values, strict=True))))
+    def _read_limits(self, unit: str) -> None:
+        """Have the unit's time limits noted, for a failure that comes of them; they are not announced."""
+
+        def note(name: str, reply: Untyped) -> None:
+            self._known.read(unit, {name: reply.unpack()[0]})
+
+        if self._bus is not None:
+            for name in _LIMITS:
+                reading = _get(self._bus, unit, name, functools.partial(note, name))
+                reading.add_done_callback(lambda done: done.exception())  # then it stays unknown
 
     # Jobs
 
@@ -227,7 +218,7 @@ class Units:
 
         job = await self._ask("start" if starts else "stop", unit, request)
         result = await asyncio.shield(job.ended)  # several may wait for one job
-        if result is JobResult.DONE and self._seen(unit).running is not starts:
+        if result is JobResult.DONE and self._known.seen(unit).running is not starts:
             await self.status(unit)  # systemd announces no change of a unit that it had not announced itself
         return result
 
@@ -236,7 +227,7 @@ class Units:
         going = {path for _, _, _, _, path, _ in reply.unpack()[0]}
         for path in self._jobs.keys() - going:
             job = self._jobs.pop(path)
-            as_asked = self._seen(job.unit).running is job.starts
+            as_asked = self._known.seen(job.unit).running is job.starts
             job.ended.set_result(JobResult.DONE if as_asked else JobResult.FAILED)
 
     # Connection
@@ -277,8 +268,8 @@ class Units:
             self._stale.clear()
             try:
                 await self._attach()
-            except BusError as error:
-                self._trouble = error.text
+            except (BusError, ValueError) as error:  # ValueError: a state that is not ours to know
+                self._trouble = str(error)
                 if self._loop.time() - self._lost_at > _PATIENCE:
                     self._abandon_jobs()
                 with contextlib.suppress(TimeoutError):
@@ -304,8 +295,9 @@ class Units:
         bus.on_signal(BROKER, BROKER, "NameOwnerChanged", self._owner_changed, arg0=SYSTEMD)
         bus.on_signal(SYSTEMD, MANAGER, "JobRemoved", self._job_removed)
         bus.on_signal(SYSTEMD, MANAGER, "Reloading", self._reloading)
-        bus.on_properties(_SERVICE, self._name_of, UNIT_PROPERTIES, self._service_changed)
-        bus.on_properties(_UNIT, self._name_of, UNIT_PROPERTIES, self._unit_changed)
+        name_of = functools.lru_cache(maxsize=4096)(self._known.name_of)
+        bus.on_properties(_SERVICE, name_of, UNIT_PROPERTIES, self._known.service_changed)
+        bus.on_properties(_UNIT, name_of, UNIT_PROPERTIES, self._unit_changed)
         return bus
 
     def _abandon_jobs(self) -> None:
@@ -322,8 +314,6 @@ async def _subscribe(bus: Bus) -> None:
             raise
 
 
-async def _get(bus: Bus, unit: str, name: str) -> Untyped:
-    """One property of a service."""
-    return await bus.call(
-        object_path(unit), PROPERTIES, "Get", ("(ss)", (_SERVICE, name)), lambda reply: reply.unpack()[0]
-    )
+def _get[T](bus: Bus, unit: str, name: str, then: Callable[[Untyped], T]) -> asyncio.Future[T]:
+    """Read one property of a service."""
+    return bus.call(object_path(unit), PROPERTIES, "Get", ("(ss)", (_SERVICE, name)), then)

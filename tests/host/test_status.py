@@ -70,7 +70,6 @@ def test_news_is_the_state_and_what_a_running_unit_says() -> None:
 def test_a_unit_at_rest_that_systemd_prepares_for_its_next_start_is_no_news() -> None:
     failed = UnitStatus(UNIT, active=ActiveState.FAILED, invocation=INVOCATION, result="signal", status_text="Serving")
     assert not failed.updated({"InvocationID": [1] * 16, "Result": "success", "StatusText": ""}).news(failed)
-    assert failed.updated({"LoadState": "masked"}).news(failed)
 
 
 def test_a_job_result_of_a_later_systemd_is_a_failure() -> None:
