@@ -137,6 +137,13 @@ class Runtime:
             self._dispatching = False
         self._arm()
 
+    def turn_away(self, failure: Failure) -> None:
+        """Tell everybody who still waits for a lease that there will be none."""
+        waiting = [request for record in self.scheduler.records() for request in record.waiting]
+        for ticket in [self._tickets.pop(request) for request in waiting if request in self._tickets]:
+            self.dispatch(RequestOver(ticket.id))
+            ticket.client.rejected(failure)
+
     def close(self) -> None:
         """Stop the clock."""
         if self._timer is not None:

@@ -16,7 +16,7 @@ from aiohttp import web
 from swapper import config as configuration
 from swapper.config import Config, ConfigError, ConfigErrors, Model
 from swapper.core.actions import Announce
-from swapper.core.model import State
+from swapper.core.model import Failure, State
 from swapper.core.scheduler import Scheduler
 from swapper.host import journal, notify
 from swapper.host.status import UnitStatus
@@ -44,6 +44,10 @@ BACKLOG = 4096
 
 DRAIN_TIMEOUT = 20.0
 """Seconds that streams get to end when the router is stopped; less than the unit's `TimeoutStopSec=`."""
+
+
+LAST_WORDS = 2.0
+"""Seconds for those who are turned away then, and for whoever watches or follows a log."""
 
 
 class Router:
@@ -101,7 +105,9 @@ class Router:
         self._spool = Spool(self._config.router.spool)
         catalog = Catalog(self._places, self._scheduler, self._feed, self._statuses, started_now())
         parts = Parts(self, catalog, self._runtime, orders, self._feed, journal.follow, journal.recent, self._explain)
-        self._runner = web.AppRunner(Api(parts).application(), handler_cancellation=True, access_log=None)
+        self._runner = web.AppRunner(
+            Api(parts).application(), handler_cancellation=True, access_log=None, shutdown_timeout=LAST_WORDS
+        )
         await self._runner.setup()
         if self._runner.server is None:
             raise RuntimeError("aiohttp gave no server")
@@ -119,10 +125,7 @@ class Router:
             server.close()
         self._feed.close()
         if self._front is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_TIMEOUT):
-                    await self._front.drain()
-            self._front.abort()
+            await self._let_end(self._front)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -137,6 +140,18 @@ class Router:
             self._spool.close()
         if self._units is not None:
             await self._units.close()
+
+    async def _let_end(self, front: Front) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT):
+                await front.drain()
+        # Models that are being loaded go on loading, and the next router adopts them.
+        hint = "Send the request again."
+        self._runtime.turn_away(Failure("router_stopping", "The router is being stopped.", hint, retry_after=1.0))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                await front.drain()
+        front.abort()
 
     @property
     def idle(self) -> bool:

@@ -1,0 +1,156 @@
+"""The shell around the scheduler. Systemd is played by the test: what it is told is noted, what it reports is written out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from swapper.core.events import ActiveState, ConfigApplied, UnitChanged
+from swapper.core.invariants import validate
+from swapper.core.model import Demand, Failure, Gpu, ModelSpec
+from swapper.core.scheduler import Scheduler
+from swapper.router.runtime import Runtime, Ticket
+
+
+class Systemd:
+    """Takes orders and does nothing about them."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def start(self, model: str) -> None:
+        self.told.append(f"start {model}")
+
+    def stop(self, model: str) -> None:
+        self.told.append(f"stop {model}")
+
+
+class Asker:
+    """Notes what it is told; may do something then."""
+
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
+        self.ticket: Ticket | None = None
+        self.heard: list[str] = []
+        self._then = then
+
+    def admitted(self, socket: str) -> None:
+        self.heard.append(f"admitted {socket}")
+        self._then()
+
+    def rejected(self, failure: Failure) -> None:
+        self.heard.append(f"rejected {failure.code}")
+        self._then()
+
+    def aborted(self, failure: Failure) -> None:
+        self.heard.append(f"aborted {failure.code}")
+        self._then()
+
+
+class Stage:
+    """A runtime with two models on one GPU."""
+
+    def __init__(self) -> None:
+        self.systemd = Systemd()
+        self.forgotten: list[str] = []
+        self.runtime = Runtime(Scheduler(), lambda model: Path(f"/{model}.sock"), self.forgotten.append)
+        self.runtime.orders = self.systemd
+        models = tuple(ModelSpec(name, (Demand(0),), ttl=ttl) for name, ttl in (("a", None), ("b", None), ("c", 0.01)))
+        self.runtime.dispatch(ConfigApplied(models, (Gpu(0),)))
+
+    def up(self, model: str) -> None:
+        self.runtime.dispatch(UnitChanged(model, ActiveState.ACTIVATING, f"{model}1"))
+        self.runtime.dispatch(UnitChanged(model, ActiveState.ACTIVE, f"{model}1"))
+        validate(self.runtime.scheduler)
+
+
+def staged(play: Callable[[Stage], Awaitable[None]]) -> None:
+    async def run() -> None:
+        stage = Stage()
+        await play(stage)
+        assert stage.runtime.requests == 0
+        validate(stage.runtime.scheduler)
+        stage.runtime.close()
+
+    asyncio.run(run())
+
+
+def test_a_ready_model_is_given_before_the_call_returns() -> None:
+    async def play(stage: Stage) -> None:
+        stage.up("a")
+        asker = Asker()
+        ticket = stage.runtime.request("a", asker)
+        assert asker.heard == ["admitted /a.sock"]
+        assert asker.ticket is ticket
+        ticket.release()
+        ticket.release()
+
+    staged(play)
+
+
+def test_what_comes_up_while_actions_are_carried_out_waits_its_turn() -> None:
+    async def play(stage: Stage) -> None:
+        tickets: list[Ticket] = []
+        heard: list[str] = []
+
+        def release_first() -> None:
+            heard.append("released")
+            tickets[0].release()
+
+        first, second = Asker(release_first), Asker(lambda: heard.append("second"))
+        tickets += [stage.runtime.request("a", first), stage.runtime.request("a", second)]
+        stage.up("a")
+        assert heard == ["released", "second"]
+        tickets[1].release()
+
+    staged(play)
+
+
+def test_a_client_that_breaks_does_not_keep_the_others_from_theirs() -> None:
+    async def play(stage: Stage) -> None:
+        def breaks() -> None:
+            raise RuntimeError("a defect of the client's")
+
+        broken, sound = Asker(breaks), Asker()
+        tickets = [stage.runtime.request("a", broken), stage.runtime.request("a", sound)]
+        stage.up("a")
+        assert sound.heard == ["admitted /a.sock"]
+        for ticket in tickets:
+            ticket.release()
+
+    staged(play)
+
+
+def test_a_swap_forgets_connections_before_the_unit_is_stopped() -> None:
+    async def play(stage: Stage) -> None:
+        stage.up("a")
+        ticket = stage.runtime.request("b", Asker())
+        assert stage.systemd.told == ["stop a"]
+        assert stage.forgotten == ["/a.sock"]
+        ticket.release()
+
+    staged(play)
+
+
+def test_the_timer_is_armed_for_the_deadline() -> None:
+    async def play(stage: Stage) -> None:
+        stopped = asyncio.Event()
+        stage.runtime.watch(lambda change: stopped.set() if change.new == "stopping" else None)
+        stage.up("c")
+        async with asyncio.timeout(20):
+            await stopped.wait()
+        assert stage.systemd.told == ["stop c"]
+
+    staged(play)
+
+
+def test_those_who_wait_are_turned_away_and_those_who_are_served_are_not() -> None:
+    async def play(stage: Stage) -> None:
+        stage.up("a")
+        served, waits = Asker(), Asker()
+        ticket = stage.runtime.request("a", served)
+        stage.runtime.request("b", waits)
+        stage.runtime.turn_away(Failure("router_stopping", "It ends."))
+        assert waits.heard == ["rejected router_stopping"]
+        assert served.heard == ["admitted /a.sock"]
+        ticket.release()
+
+    staged(play)
