@@ -1,4 +1,4 @@
-"""The shell around the scheduler. Systemd is played by the test: what it is told is noted, what it reports is written out."""
+"""The shell around the scheduler. Systemd is played by the test, which notes what it is told and reports for it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
