@@ -1,0 +1,1 @@
+"""What runs on Debian 13, in a machine of its own."""
