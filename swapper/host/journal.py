@@ -9,11 +9,12 @@ import asyncio
 import atexit
 import contextlib
 import functools
+import json
 import logging
 import queue
+import socket
 import sys
 import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
@@ -26,12 +27,13 @@ except ImportError:
     journal = None
 
 _SOCKET: Final = Path("/run/systemd/journal/socket")
+_VARLINK: Final = "/run/systemd/journal/io.systemd.journal"
 _IDENTIFIER: Final = "swapper"
 _BACKLOG: Final = 4096  # entries that may wait for journald; then they are dropped rather than held in memory
 _BATCH: Final = 500  # lines read at a time
+_FURTHEST: Final = 5000  # lines looked at for the tail of one start
 
-# SD_MESSAGE_UNIT_FAILURE_RESULT and SD_MESSAGE_UNIT_SUCCESS of sd-messages.h: systemd's last word on an invocation.
-_ENDED: Final = ("d9b373ed55a64feb8242e02dbe79a49c", "7ad2d189f7e94e70a38c781354912448")
+_STARTING: Final = "7d4958e842da4a758f6c1cdc7b36dcc5"  # SD_MESSAGE_UNIT_STARTING of sd-messages.h
 
 type _Reader = Any  # systemd.journal.Reader, which has no types
 
@@ -76,22 +78,27 @@ def install(level: int = logging.INFO) -> None:
 
 
 def tail(unit: str, invocation: str, lines: int, *, patience: float = 0.0) -> tuple[str, ...]:
-    """The last lines that a unit's processes wrote. Blocks: for a thread.
+    """The last lines that a unit's processes wrote after one of its starts. Blocks: for a thread.
+
+    Of a process that ended at once journald may not find out the invocation. Its lines, the very ones that tell why,
+    are known by their place: after systemd's word that it starts the unit.
 
     Args:
         unit: Full name.
         invocation: Which start of it.
         lines: How many at most.
-        patience: Seconds to wait for systemd's word that the unit ended, where it did: the change of state travels
-            faster than its last lines.
+        patience: Seconds to wait for journald to take in what has been written so far: that a unit failed is known
+            before its last lines are.
     """
     if journal is None or not invocation:
         return ()
     if patience:
-        _await_end(unit, invocation, time.monotonic() + patience)
+        _synchronize(patience)
     with journal.Reader() as reader:
-        reader.add_match(_SYSTEMD_UNIT=unit, _SYSTEMD_INVOCATION_ID=invocation)
-        return _last(reader, lines)
+        reader.add_match(_SYSTEMD_UNIT=unit)
+        reader.add_disjunction()
+        reader.add_match(_PID="1", UNIT=unit, MESSAGE_ID=_STARTING)
+        return _last_of(reader, invocation, lines)
 
 
 async def follow(unit: str, lines: int) -> AsyncGenerator[str]:
@@ -163,6 +170,24 @@ class _Follower:
             self._reader.close()
 
 
+def _last_of(reader: _Reader, invocation: str, lines: int) -> tuple[str, ...]:
+    reader.seek_tail()
+    found: list[str] = []
+    for _ in range(_FURTHEST):
+        if not (entry := reader.get_previous()):
+            break
+        of = entry.get("_SYSTEMD_INVOCATION_ID")
+        if entry.get("_PID") == 1:
+            if entry.get("INVOCATION_ID") == invocation:
+                break
+            found.clear()  # they came after a later start
+        elif of == invocation and len(found) >= lines:
+            break
+        elif of in {invocation, None}:
+            found.append(_text(entry))
+    return tuple(reversed(found[:lines]))
+
+
 def _last(reader: _Reader, lines: int) -> tuple[str, ...]:
     reader.seek_tail()
     found: list[str] = []
@@ -181,13 +206,19 @@ def _next(reader: _Reader) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _await_end(unit: str, invocation: str, deadline: float) -> None:
-    with journal.Reader() as reader:
-        reader.add_match(
-            *(f"MESSAGE_ID={message}" for message in _ENDED), _PID="1", UNIT=unit, INVOCATION_ID=invocation
-        )
-        while not reader.get_next() and (left := deadline - time.monotonic()) > 0:
-            reader.wait(left)
+def _synchronize(patience: float) -> None:
+    """Have journald process all that waits in its sockets: io.systemd.Journal.Synchronize, as `journalctl --sync`.
+
+    Without the sync to disk that it entails, where journald knows that parameter (systemd 258).
+    """
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as varlink:
+        varlink.settimeout(patience)
+        varlink.connect(_VARLINK)
+        for parameters in ({"offline": False}, {}):
+            call = {"method": "io.systemd.Journal.Synchronize", "parameters": parameters}
+            varlink.sendall(json.dumps(call).encode() + b"\0")
+            if b'"error"' not in varlink.recv(4096):
+                return
 
 
 def _text(entry: Mapping[str, Any]) -> str:
