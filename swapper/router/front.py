@@ -5,6 +5,7 @@ than forwarding its head.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import secrets
@@ -18,6 +19,9 @@ from swapper.router.ports import Record, Services
 from swapper.router.routes import Route
 
 _LOG = logging.getLogger(__name__)
+
+ON_ITS_WAY = 0.3
+"""Seconds that a connection gets to send a request when the router is about to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +171,15 @@ class Front:
             connection.close_idle()
 
     async def drain(self) -> None:
-        """Let what is under way come to its end, keep no connection, and return when all are gone."""
+        """Let what is under way come to its end, keep no connection, and return when all are gone.
+
+        A connection on which nothing is under way gets `ON_ITS_WAY` seconds for a request: closed in the face of bytes
+        that are on their way it would be reset, and the client would take that for a refusal.
+        """
         self.draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ON_ITS_WAY):
+                await self._empty.wait()
         self.close_idle()
         await self._empty.wait()
 

@@ -46,6 +46,9 @@ DRAIN_TIMEOUT = 20.0
 """Seconds that streams get to end when the router is stopped; less than the unit's `TimeoutStopSec=`."""
 
 
+ACCEPTED = 0.05
+"""Seconds for connections that were accepted just before the router ends to become known."""
+
 LAST_WORDS = 2.0
 """Seconds for those who are turned away then, and for whoever watches or follows a log."""
 
@@ -121,8 +124,7 @@ class Router:
     async def stop(self) -> None:
         """Let streams end, then end everything. Units go on; connections to come wait in systemd's backlog."""
         notify.stopping("Letting requests end.")
-        for server in self._servers:
-            server.close()
+        await self._stop_listening()
         self._feed.close()
         if self._front is not None:
             await self._let_end(self._front)
@@ -140,6 +142,19 @@ class Router:
             self._spool.close()
         if self._units is not None:
             await self._units.close()
+
+    async def _stop_listening(self) -> None:
+        """Leave connections to come in systemd's backlog, and lose none of those that were just taken out of it.
+
+        asyncio accepts a batch at a time and makes their protocols in tasks, which fail once the server is closed.
+        """
+        loop = asyncio.get_running_loop()
+        for server in self._servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+        await asyncio.sleep(ACCEPTED)
+        for server in self._servers:
+            server.close()
 
     async def _let_end(self, front: Front) -> None:
         with contextlib.suppress(TimeoutError):
