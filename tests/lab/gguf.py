@@ -27,7 +27,7 @@ from pathlib import Path
 
 EMBEDDING = 512  # values a token: at least as many as there are tokens
 FEED_FORWARD = 64
-EXPERT_SIZE = 4 * 3 * EMBEDDING * FEED_FORWARD
+EXPERT_SIZE = 4 * 3 * EMBEDDING * FEED_FORWARD  # bytes
 MOST_EXPERTS = 512  # a block, says llama.cpp
 ALIGNMENT = 32
 SENTENCE_PIECES = 128
@@ -189,7 +189,7 @@ def speaking(reply: str) -> Vocabulary:
     first = vocabulary.chain(None, split(reply), special["<|im_end|>"])
     loop = [f" loop{number:03}" for number in range(LOOP_WORDS)]
     vocabulary.chain(special["<|loop|>"], loop, vocabulary.add(loop[0]))
-    vocabulary.chain(special["<|think|>"], ("<think>", "thinking", " hard", "</think>"), first)
+    vocabulary.chain(special["<|think|>"], ("<think>Hmm,", " hmm.</think>"), first)
     return vocabulary
 
 
