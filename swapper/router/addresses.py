@@ -82,7 +82,9 @@ class Allowed:
 def _parse(text: str) -> _Entry:
     host, port = text.strip().lower(), None
     if host.startswith("["):
-        host, _, rest = host[1:].partition("]")
+        host, closed, rest = host[1:].partition("]")
+        if not closed:
+            raise ValueError(f"{text!r} lacks a closing bracket")
         port = int(rest.removeprefix(":")) if rest else None
     elif host.count(":") == 1:
         host, _, digits = host.partition(":")

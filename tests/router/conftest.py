@@ -302,8 +302,9 @@ class Lab:
         self.server.close()
         self.front.abort()
         await self.engine.stop()
-        await asyncio.sleep(0)  # what was aborted is told so in the loop's next round
         self.spool.close()
+        await asyncio.to_thread(self.spool._threads.shutdown)  # what is being written when a client leaves
+        await asyncio.sleep(0)  # what was aborted is told so in the loop's next round
         if kind is None:
             assert not self.leases.out, "tickets were left behind"
             assert self.pool.open == 0, self.pool

@@ -1,0 +1,213 @@
+"""What clients see when something goes wrong: an error with a code and a hint, and never a clean end in the middle."""
+
+import asyncio
+import json
+
+import pytest
+
+from swapper.core.model import Failure
+from swapper.router.errors import ApiError
+from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, Script, chunk
+
+CHAT = b'{"model": "a", "messages": []}'
+FAILURE = Failure("model_failed", "The unit failed.", "Look at its log.")
+
+
+def _says(data: bytes) -> Script:
+    """A script that writes this, and then waits for its connection to be closed."""
+
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del request
+        writer.write(data)
+        await reader.read()
+        raise ConnectionError
+
+    return script
+
+
+def _code(body: bytes) -> str:
+    error = json.loads(body)["error"]
+    assert error["message"]
+    assert error["type"]
+    return str(error["code"])
+
+
+async def test_a_rejected_request_is_told_why(lab: Lab) -> None:
+    lab.leases.failure = FAILURE
+    caller = await lab.call()
+    await caller.post(CHAT)
+    status, headers, body = await caller.answer()
+    assert (status, _code(body)) == (503, "model_failed")
+    assert json.loads(body)["error"]["hint"] == "explained for a"
+    assert headers[b"content-type"] == b"application/json"
+    assert b"x-request-id" in headers
+    lab.leases.failure = None
+    await caller.post(CHAT)
+    assert (await caller.answer())[0] == 200, "the connection is kept"
+    assert [record.reason for record in lab.records] == ["model_failed", ""]
+    assert lab.records[0].queued is None
+
+
+async def test_an_engine_that_is_not_there(lab: Lab) -> None:
+    await lab.engine.stop()
+    caller = await lab.call()
+    await caller.post(CHAT)
+    status, _, body = await caller.answer()
+    assert (status, _code(body)) == (503, "engine_unreachable")
+    assert not lab.leases.out
+
+
+async def test_an_engine_that_dies_before_it_answers(lab: Lab) -> None:
+    lab.engine.script = _says(b"HTTP/1.1 200 OK\r\nContent-Le")
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await asyncio.wait_for(lab.engine.arrived.wait(), PATIENCE)
+    await lab.engine.stop()
+    status, _, body = await caller.answer()
+    assert (status, _code(body)) == (502, "engine_broke_off")
+
+
+async def _begin(lab: Lab, data: bytes) -> Caller:
+    """A client that has got the head of an answer, and as much of it as has come."""
+    lab.engine.script = _says(data)
+    caller = await lab.call()
+    await caller.post(CHAT)
+    assert b" 200 OK\r\n" in await asyncio.wait_for(caller.reader.readuntil(b"\r\n\r\n"), PATIENCE)
+    return caller
+
+
+async def test_a_stream_whose_engine_dies_ends_in_an_error_event(lab: Lab) -> None:
+    caller = await _begin(lab, STREAM + chunk(b"data: 1\n\n"))
+    assert await caller.chunk() == b"data: 1\n\n"
+    await lab.engine.stop()
+    event = await caller.chunk()
+    assert event.startswith(b"data: {")
+    assert event.endswith(b"\n\n")
+    assert _code(event[6:]) == "engine_broke_off"
+    assert await caller.rest() == b"", "the last chunk is missing, so it is no clean end"
+    [record] = await lab.finished(1)
+    assert (record.status, record.reason) == (200, "engine_broke_off")
+
+
+async def test_a_stream_whose_lease_is_taken_away_says_why(lab: Lab) -> None:
+    caller = await _begin(lab, STREAM + chunk(b"data: 1\n\n"))
+    assert await caller.chunk() == b"data: 1\n\n"
+    lab.leases.tickets[0].client.aborted(FAILURE)
+    await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
+    event = await caller.chunk()
+    assert (_code(event[6:]), json.loads(event[6:])["error"]["hint"]) == ("model_failed", "Look at its log.")
+    assert await caller.rest() == b""
+
+
+@pytest.mark.parametrize("data", [chunk(b"data: 1\n\n")[:-4], chunk(b"data: 1\n\n") + b"9", chunk(b"data: half an ev")])
+async def test_no_event_is_put_into_the_middle_of_something(lab: Lab, data: bytes) -> None:
+    caller = await _begin(lab, STREAM + data)
+    assert await caller.reader.readexactly(len(data)) == data
+    await lab.engine.stop()
+    assert await caller.rest() == b""
+
+
+async def test_an_answer_with_a_length_ends_short(lab: Lab) -> None:
+    caller = await _begin(lab, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    assert await caller.reader.readexactly(4) == b"half"
+    await lab.engine.stop()
+    assert await caller.rest() == b""
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_an_answer_that_ends_with_the_connection_is_reset(lab: Lab, version: bytes) -> None:
+    lab.engine.script = _says(b"HTTP/1.1 200 OK\r\n\r\nhalf" if version == b"1.1" else STREAM + chunk(b"half"))
+    caller = await lab.call()
+    await caller.send(b"POST /v1/completions HTTP/%b\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (version, len(CHAT), CHAT))
+    assert (await asyncio.wait_for(caller.reader.readuntil(b"half"), PATIENCE)).endswith(b"half")
+    lab.leases.tickets[0].client.aborted(FAILURE)
+    with pytest.raises(ConnectionResetError):
+        await caller.rest()
+
+
+async def test_a_lease_that_is_taken_away_before_the_answer(lab: Lab) -> None:
+    lab.engine.script = _says(b"")
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await asyncio.wait_for(lab.engine.arrived.wait(), PATIENCE)
+    lab.leases.tickets[0].client.aborted(FAILURE)
+    await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
+    status, _, body = await caller.answer()
+    assert (status, _code(body)) == (503, "model_failed")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
+    ],
+)
+async def test_an_engine_that_does_not_speak_http(lab: Lab, data: bytes) -> None:
+    lab.engine.script = _says(data)
+    caller = await lab.call()
+    await caller.post(CHAT)
+    status, _, body = await caller.answer()
+    assert (status, _code(body)) == (502, "engine_broke_off")
+
+
+async def test_an_engine_whose_chunks_are_wrong(lab: Lab) -> None:
+    caller = await _begin(lab, STREAM + chunk(b"data: 1\n\n"))
+    assert await caller.chunk() == b"data: 1\n\n"
+    await lab.engine.stop()
+    assert b"engine_broke_off" in await caller.rest()
+
+
+async def test_what_an_engine_says_after_its_answer_goes_nowhere(lab: Lab) -> None:
+    lab.engine.script = _says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+    caller = await lab.call()
+    await caller.post(CHAT)
+    assert (await caller.answer())[2] == b"ok"
+    await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
+    assert lab.pool.open == 0
+
+
+async def test_a_failing_explanation_is_an_internal_error(lab: Lab) -> None:
+    async def explain(failure: Failure, model: str) -> ApiError:
+        raise RuntimeError(failure, model)
+
+    lab.leases.failure = FAILURE
+    lab.use(explain=explain)
+    caller = await lab.call()
+    await caller.post(CHAT)
+    status, _, body = await caller.answer()
+    assert (status, _code(body)) == (500, "internal_error")
+
+
+async def test_an_unknown_model(lab: Lab) -> None:
+    caller = await lab.call()
+    await caller.post(b'{"model": "nobody"}')
+    status, _, body = await caller.answer()
+    assert (status, _code(body)) == (404, "model_not_found")
+    assert lab.leases.tickets == []
+    assert lab.records[0].model == "nobody"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"{", "invalid_json"),
+        (b"[]", "invalid_json"),
+        (b"{}", "model_missing"),
+        (b'{"model": 1}', "model_invalid"),
+        (b'{"model": "a", "model": "b"}', "duplicate_model"),
+        (b'{"model": "a"} {"model": "b"}', "invalid_json"),
+        (b'{"model": "\xff"}', "invalid_json"),
+    ],
+)
+async def test_a_body_that_is_no_question(lab: Lab, body: bytes, code: str) -> None:
+    caller = await lab.call()
+    for _ in range(2):  # the connection is kept
+        await caller.post(body)
+        status, _, answer = await caller.answer()
+        assert (status, _code(answer)) == (400, code)
+        assert json.loads(answer)["error"]["hint"]
+    assert lab.leases.tickets == []

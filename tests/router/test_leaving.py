@@ -1,0 +1,233 @@
+"""A client that leaves, at whatever point, takes everything of its request along; so does one that does not keep up."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from swapper.core.model import Failure
+from swapper.router.body import BLOCK
+from swapper.router.errors import ApiError
+from swapper.router.ports import FetchedMedia
+from tests.router.conftest import PATIENCE, STREAM, Lab, Request, answer, chunk
+
+CHAT = b'{"model": "a", "messages": []}'
+
+
+async def _gone(lab: Lab) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await lab.front._empty.wait()
+    assert not lab.leases.out
+
+
+async def test_in_the_middle_of_a_head(lab: Lab) -> None:
+    caller = await lab.call()
+    await caller.send(b"POST /v1/chat/completions HTTP/1.1\r\nHo")
+    caller.leave()
+    await _gone(lab)
+    assert lab.records == []
+
+
+@pytest.mark.parametrize("size", [100, 3_000_000])
+async def test_in_the_middle_of_a_body(lab: Lab, size: int) -> None:
+    caller = await lab.call()
+    await caller.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+    await caller.send(b'{"model": "a", "pad": "' + b"x" * (size - 50))
+    async with asyncio.timeout(PATIENCE):
+        while size > 1_000_000 and not lab.spool_files():
+            await asyncio.sleep(0)
+    caller.leave()
+    await _gone(lab)
+
+
+async def test_while_media_are_fetched(lab: Lab) -> None:
+    cancelled = asyncio.Event()
+    begun = asyncio.Event()
+
+    class Slow:
+        async def fetch(self, urls: Sequence[str], room: int) -> Mapping[str, FetchedMedia]:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+            raise AssertionError((urls, room))
+
+    lab.use(media=Slow())
+    caller = await lab.call()
+    await caller.post(b'{"model": "a", "messages": [{"image_url": "http://h/x"}]}')
+    await asyncio.wait_for(begun.wait(), PATIENCE)
+    assert lab.leases.tickets == [], "a download must not hold a lease"
+    caller.leave()
+    await asyncio.wait_for(cancelled.wait(), PATIENCE)
+    await _gone(lab)
+
+
+async def test_while_it_waits(lab: Lab) -> None:
+    lab.leases.at_once = False
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await asyncio.wait_for(lab.leases.asked.wait(), PATIENCE)
+    caller.leave()
+    await asyncio.wait_for(lab.leases.tickets[0].released.wait(), PATIENCE)
+    [record] = lab.records
+    assert (record.status, record.reason, record.sent) == (499, "client_gone", 0)
+
+
+async def test_by_closing_only_its_own_side(lab: Lab) -> None:
+    lab.leases.at_once = False
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await asyncio.wait_for(lab.leases.asked.wait(), PATIENCE)
+    caller.writer.write_eof()
+    await asyncio.wait_for(lab.leases.tickets[0].released.wait(), PATIENCE)
+    assert await caller.rest() == b""
+
+
+async def test_while_its_error_is_put_together(lab: Lab) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def explain(failure: Failure, model: str) -> ApiError:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError((failure, model))
+
+    lab.use(explain=explain)
+    lab.leases.failure = Failure("model_failed", "It failed.")
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await asyncio.wait_for(begun.wait(), PATIENCE)
+    caller.leave()
+    await asyncio.wait_for(ended.wait(), PATIENCE)
+    await _gone(lab)
+
+
+async def test_before_the_first_byte(lab: Lab) -> None:
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del request, writer
+        await reader.read()
+        raise ConnectionError
+
+    lab.engine.script = script
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await asyncio.wait_for(lab.engine.arrived.wait(), PATIENCE)
+    caller.leave()
+    await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
+    await _gone(lab)
+    assert lab.records[0].status == 499
+
+
+async def test_in_the_middle_of_a_stream(lab: Lab) -> None:
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del request
+        writer.write(STREAM + chunk(b"data: 1\n\n"))
+        await reader.read()
+        raise ConnectionError
+
+    lab.engine.script = script
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await asyncio.wait_for(caller.reader.readuntil(b"data: 1"), PATIENCE)
+    caller.leave()
+    await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
+    await _gone(lab)
+    assert (lab.records[0].status, lab.records[0].reason) == (200, "client_gone")
+
+
+async def test_while_its_body_goes_to_the_engine(lab: Lab) -> None:
+    lab.engine.read_bodies = False
+    begun = asyncio.Event()
+
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del request, writer
+        begun.set()
+        await asyncio.wait_for(lab.leases.tickets[0].released.wait(), PATIENCE)
+        await reader.read()
+        raise ConnectionError
+
+    lab.engine.script = script
+    caller = await lab.call()
+    await caller.post(json.dumps({"model": "a", "pad": "x" * 20_000_000}).encode())
+    await asyncio.wait_for(begun.wait(), PATIENCE)
+    caller.leave()
+    await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
+    await _gone(lab)
+
+
+async def _pour(lab: Lab, size: int) -> list[int]:
+    """Let the engine answer with that many bytes; what it could write so far is in the list."""
+    written = [0]
+
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del request, reader
+        writer.transport.set_write_buffer_limits(high=0)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        while written[0] < size:
+            writer.write(b"x" * BLOCK)
+            await writer.drain()
+            written[0] += BLOCK
+
+    lab.engine.script = script
+    return written
+
+
+async def _until_still(written: list[int]) -> None:
+    """Wait until no more is written for some rounds of the loop."""
+    before = -1
+    async with asyncio.timeout(PATIENCE):
+        while before != written[0]:
+            before = written[0]
+            for _ in range(200):
+                await asyncio.sleep(0)
+
+
+async def test_a_slow_reader_slows_the_engine_down(lab: Lab) -> None:
+    size = 64 * 1024 * 1024
+    written = await _pour(lab, size)
+    caller = await lab.call()
+    caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    await caller.post(CHAT)
+    await asyncio.wait_for(lab.engine.arrived.wait(), PATIENCE)
+    await _until_still(written)
+    # The kernel's buffers of two sockets on loopback hold some megabytes; what we hold is bounded below.
+    assert written[0] < size / 4
+    [connection] = lab.front._connections
+    assert connection.paused
+    assert connection.transport.get_write_buffer_size() <= 128 * 1024 + 256 * 1024
+    caller.reader._transport.resume_reading()  # type: ignore[attr-defined]
+    await caller.reader.readuntil(b"\r\n\r\n")
+    left = size
+    while left:
+        left -= len(await asyncio.wait_for(caller.reader.read(1 << 20), PATIENCE))
+    [record] = await lab.finished(1)
+    assert record.reason == ""
+
+
+@pytest.mark.settings(stall_timeout=0.2)
+async def test_a_reader_that_stands_still_is_dropped(lab: Lab) -> None:
+    await _pour(lab, 64 * 1024 * 1024)
+    caller = await lab.call()
+    caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    await caller.post(CHAT)
+    [record] = await lab.finished(1)
+    assert record.reason == "client_gone"
+    await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
+    await _gone(lab)
+
+
+async def test_the_lease_ends_when_the_engine_is_done_with_a_slow_reader(lab: Lab) -> None:
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del request, reader
+        writer.write(answer(b"x" * 100_000))
+
+    lab.engine.script = script
+    caller = await lab.call()
+    caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    await caller.post(CHAT)
+    await lab.finished(1)
+    assert not lab.leases.out
