@@ -17,6 +17,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import argparse
+import functools
 import itertools
 import math
 import re
@@ -150,7 +151,8 @@ class Vocabulary:
         return ids[0]
 
 
-def byte_alphabet() -> dict[int, str]:
+@functools.cache
+def byte_alphabet() -> Mapping[int, str]:
     """GPT-2's printable stand-in for each byte, in the order of the bytes."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = itertools.count(256)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lab import media, vllm_standin
@@ -130,6 +130,7 @@ def llama(folder: Path, reply: str, *arguments: str | Path, size_mb: int = 0) ->
         yield engine
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1).filter(str.strip))
 def test_pieces_make_up_the_sentence_and_all_differ(sentence: str) -> None:
     sentence = sentence.encode(errors="ignore").decode().strip() or "x"
