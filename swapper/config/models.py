@@ -71,7 +71,7 @@ def read_name(reader: Reader, value: Value, what: str) -> str | None:
         reader.wrong(value, f"{what} cannot be {name!r}", hint)
     elif (length := len(instance_name(name))) > NAME_BYTES:
         message = f"{what} {name!r} takes {length} bytes in a unit's name, which is more than {NAME_BYTES}"
-        reader.wrong(value, message, "every character but letters, digits and ':_.-' takes four or more")
+        reader.wrong(value, message, "every character but letters, digits and ':_.-' takes three or more")
     else:
         return name
     return None

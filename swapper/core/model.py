@@ -107,14 +107,15 @@ _PLAIN = re.compile(r"[A-Za-z0-9:_.-]")
 
 
 def instance_name(model: str) -> str:
-    r"""Name of a model's unit instance: the one place where names are escaped.
+    """Name of a model's unit instance: the one place where names are escaped.
 
-    As systemd's own escaping (systemd.unit(5), "String escaping for inclusion in unit names"), except that "-" stays,
-    so that `llama@glm-47-flash` reads as its model does; "/" becomes `\x2f`, which keeps the mapping one-to-one.
+    What unit names do not take becomes "@" and two hexadecimal digits for each byte: `Qwen/VL` is `llama@Qwen@2fVL`.
+    Not systemd's own escaping (systemd.unit(5), "String escaping for inclusion in unit names"): its backslashes want
+    quotes in a shell, make `-` unreadable, and, in a `RuntimeDirectory=`, keep systemd 257 from starting the unit.
     """
     return "".join(
         character if _PLAIN.fullmatch(character) and not (character == "." and position == 0)
-        else "".join(f"\\x{byte:02x}" for byte in character.encode())
+        else "".join(f"@{byte:02x}" for byte in character.encode())
         for position, character in enumerate(model)
     )
 

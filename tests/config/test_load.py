@@ -123,7 +123,7 @@ def test_names_and_aliases_resolve_and_near_ones_are_offered(load_text: Load) ->
     assert config.near("Devstrall") == ("devstral",)
     assert config.near("qwen/vl") == ("Qwen/VL",)
     assert config.near("nothing like it") == ()
-    assert qwen.unit == r"vllm@Qwen\x2fVL.service"
+    assert qwen.unit == "vllm@Qwen@2fVL.service"
 
 
 def test_later_files_win_and_models_add_up(load_text: Load) -> None:

@@ -37,7 +37,7 @@ def test_llama_with_everything_said() -> None:
 
 def test_vllm_with_nothing_said() -> None:
     assert argv(VLLM) == (
-        *("vllm", "serve", "/m/qwen", "--uds", r"/run/swapper/vllm@qwen\x2fvl/http.sock"),
+        *("vllm", "serve", "/m/qwen", "--uds", "/run/swapper/vllm@qwen@2fvl/http.sock"),
         *("--served-model-name", "qwen/vl"),
     )
 

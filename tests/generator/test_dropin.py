@@ -125,7 +125,7 @@ def test_one_file_for_each_model(machine: Path) -> None:
     )
     assert status == 0
     assert files.keys() == {
-        r"llama@a\x2fb.service.d/50-swapper.conf", "vllm@c.service.d/50-swapper.conf", ROUTER,
+        "llama@a@2fb.service.d/50-swapper.conf", "vllm@c.service.d/50-swapper.conf", ROUTER,
     }  # fmt: skip
     assert files[ROUTER] == "/usr/lib/systemd/system/swapper.service"
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from swapper.config import load
+from swapper.core.model import instance_name
 from swapper.engines import ENGINES
 
 if os.geteuid() != 0 or not Path("/usr/lib/systemd/system/llama@.service").exists():
@@ -52,7 +53,7 @@ models = st.fixed_dictionaries({
     "args": st.lists(texts.map("--x{}".format) | texts.filter(lambda text: not text.startswith("-")), max_size=8),
     "env": st.dictionaries(names, texts, max_size=5),
     "name": st.text(st.one_of(st.sampled_from("aZ0-:_./ %$\\\"'é@"), characters), min_size=1, max_size=8).filter(
-        lambda name: name == name.strip() and not name.startswith("-") and not set(name) & {",", "\t"}
+        lambda name: name == name.strip() and name[0] != "-" and "," not in name and len(instance_name(name)) <= 64
     ),
 })  # fmt: skip
 
