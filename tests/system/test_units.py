@@ -2,9 +2,7 @@
 
 import grp
 import os
-import pwd
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.gguf import write_model
+from tests.system.look import as_user, ended, engine_socket, get, messages, processes, show, systemctl
 
 if os.geteuid() != 0 or not Path("/usr/lib/systemd/system/llama@.service").exists():
     pytest.skip("needs root in a booted machine with the package installed", allow_module_level=True)
@@ -35,73 +34,6 @@ models:
   unit-two-gpus: {{engine: llama, model: test-units/tiny.gguf, gpu: [0, 3]}}
   unit-whole: {{engine: vllm, model: test-units/nowhere}}
 """
-
-
-def systemctl(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["systemctl", *words], check=check, capture_output=True, text=True, timeout=120)
-
-
-def show(unit: str, name: str) -> str:
-    return systemctl("show", "--property", name, "--value", unit).stdout.strip()
-
-
-def messages(unit: str) -> str:
-    """What the journal has of the unit's latest start."""
-    invocation = show(unit, "InvocationID")
-    subprocess.run(["journalctl", "--sync"], check=True)
-    found = subprocess.run(
-        ["journalctl", "--output=cat", f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return found.stdout
-
-
-def engine_socket(name: str) -> Path:
-    return Path(f"/run/swapper/llama@{name}/http.sock")
-
-
-def get(path: Path, target: str = "/health") -> bytes:
-    """The status line of an answer on a unix socket."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
-        connection.connect(str(path))
-        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n".encode())
-        return connection.recv(4096).split(b"\r\n")[0]
-
-
-def processes(unit: str) -> dict[int, str]:
-    """The processes of a unit: id → name."""
-    group = Path("/sys/fs/cgroup" + show(unit, "ControlGroup"), "cgroup.procs")
-    return {int(line): Path("/proc", line, "comm").read_text().strip() for line in group.read_text().split()}
-
-
-def ended(pid: int, seconds: float) -> bool:
-    """Whether a process ends within that time."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    gone = bool(poll.poll(seconds * 1000))
-    os.close(handle)
-    return gone
-
-
-def as_user(name: str, work: Callable[[], object]) -> int:
-    """Do something as another user: 0, or the number of the OSError that came of it."""
-    child = os.fork()
-    if child == 0:
-        try:
-            user = pwd.getpwnam(name)
-            os.initgroups(name, user.pw_gid)
-            os.setgid(user.pw_gid)
-            os.setuid(user.pw_uid)
-            work()
-        except OSError as error:
-            os._exit(error.errno or 255)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -337,6 +269,26 @@ def test_the_socket_listens_on_loopback_only() -> None:
     listening = show("swapper.socket", "Listen").splitlines()
     assert listening == ["127.0.0.1:8000 (Stream)", "[::1]:8000 (Stream)"]
     assert int(show("swapper.socket", "Backlog")) == 4096
+
+
+def test_the_socket_comes_up_where_ipv6_is_switched_off() -> None:
+    text = Path("/usr/lib/systemd/system/swapper.socket").read_text().replace(":8000", ":8399")
+    switch = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
+    before = switch.read_text()
+    (UNITS / "test-units.socket").write_text(text)
+    (UNITS / "test-units.service").write_text("[Service]\nExecStart=/bin/sleep infinity\n")
+    try:
+        switch.write_text("1")
+        systemctl("daemon-reload")
+        systemctl("start", "test-units.socket")
+        with socket.create_connection(("127.0.0.1", 8399), timeout=10):
+            pass
+    finally:
+        switch.write_text(before)
+        systemctl("stop", "test-units.socket", "test-units.service", check=False)
+        for unit in UNITS.glob("test-units.*"):
+            unit.unlink()
+        systemctl("daemon-reload")
 
 
 def test_the_launcher_by_hand_is_just_the_engine(tmp_path: Path) -> None:
