@@ -83,7 +83,8 @@ async def _watchdog() -> None:
 async def _end_when_idle(router: Router, ending: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     since: float | None = None
-    while True:
+    # Waiting for an event that is set gives nobody else a turn: this must not go on then, or SIGTERM is never heeded.
+    while not ending.is_set():
         limit = router.idle_exit
         if limit is None or not router.idle:
             since = None
