@@ -1,0 +1,14 @@
+"""Benchmarks: what Swapper costs, beside what cannot be done without. Figures are printed, never asserted.
+
+Each program runs in a machine of its own, with the package installed (minutes, once; then seconds):
+
+    tests/run --command python3 -m tests.bench.swap        a swap, beside the same engine started by hand
+    tests/run --command python3 -m tests.bench.cold        the first request, when not even the router runs
+    tests/run --command python3 -m tests.bench.memory      what the router and a sidecar hold
+    tests/run --command python3 -m tests.bench.generator   what a daemon-reload costs with 10, 100 and 1,000 models
+    tests/run --command python3 -m tests.bench.proxy       the way of the bytes (runs anywhere, needs aiohttp)
+
+`--help` says what can be chosen. All print medians with the lowest and the highest figure in brackets. What is compared
+was measured in turns in one run, so a ratio or a difference holds on a machine that is busy with something else; the
+absolute figures do not: the load of the machine is printed with them.
+"""

@@ -1,0 +1,209 @@
+"""A swap between two models through port 8000, beside the bare engine's own start with the same flags, in turns.
+
+    tests/run --command python3 -m tests.bench.swap [--swaps 15] [--loads 0 0.5 2]
+
+What is ours is the difference. The engine's part is in both: linking, loading, the first answer. For models whose load
+takes longer, the files are as large as it takes here, and read anew at each start (`-lm none`).
+"""
+
+import argparse
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swapper import config as configuration
+from swapper.config import Config, Model
+from tests.bench import bare, figures, timeline
+from tests.bench.bare import BareStart
+from tests.bench.figures import Series
+from tests.bench.timeline import Entry, UnitTimes
+from tests.job import house
+
+CALIBRATION_MB = 400
+
+FLAGS = "-lm, none, --threads, 1"
+"""Every load reads the file. One thread: several would wait for each other by spinning, for ages on a busy machine."""
+
+NEIGHBOURS = ("systemd", "dbus-daemon", "polkitd", "systemd-journal", "router")
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One swap, as the client and systemd saw it."""
+
+    asked: float
+    answered: float
+    victim: Model
+    model: Model
+    times: UnitTimes
+    neighbours: dict[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """From request to answer."""
+        return self.answered - self.asked
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Where a swap's time went, in seconds, in this order and without gaps."""
+
+    to_stop: float
+    stop: float
+    to_start: float
+    sandbox: float
+    launcher: float
+    load: float
+    to_router: float
+    answer: float
+
+
+LABELS = (
+    ("to_stop", "request → stop job runs (router, D-Bus, polkit)"),
+    ("stop", "stop job (engine ends, cgroup empty)"),
+    ("to_start", "stopped → main process forked (D-Bus, router, D-Bus, polkit)"),
+    ("sandbox", "forked → exec (namespaces, mounts, filters)"),
+    ("launcher", "exec → engine's first line (Python, sidecar, linking)"),
+    ("load", "engine's first line → active (load, readiness noticed)"),
+    ("to_router", "active → router admits (D-Bus)"),
+    ("answer", "admitted → client has its answer"),
+)
+
+
+def main() -> None:
+    """Parse the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--swaps", type=int, default=15)
+    what = "seconds that a model's load takes; 0: tiny"
+    parser.add_argument("--loads", type=float, nargs="*", default=[0.0, 0.5, 2.0], help=what)
+    options = parser.parse_args()
+    house.reset()
+    overheads = [_measure(load, options.swaps) for load in options.loads]
+    house.reset()
+    if len(overheads) > 1:
+        figures.heading("What a swap costs beyond the bare engine's start, ms")
+        figures.table(overheads)
+
+
+def _measure(load: float, swaps: int) -> tuple[str, str]:
+    """Swap to and fro; prints the tables and returns the overhead's line."""
+    size = _size_for(load) if load else 0
+    names = (f"{size}mb-a", f"{size}mb-b")
+    config = _configure(names, size)
+    what = f"load of {load:g} s" if load else "tiny models"
+    figures.heading(f"A swap between two models, {what} ({size} MB), {swaps} times, ms")
+    since = time.monotonic()
+    models = [_find(name, config) for name in names]
+    _swap(models[1], models[0])
+    ours: list[Swap] = []
+    floor: list[BareStart] = []
+    for turn in range(swaps):
+        victim, model = models[turn % 2], models[(turn + 1) % 2]
+        ours.append(_swap(victim, model))
+        floor.append(_bare(model, config))
+    entries = timeline.journal(since)
+    return what, _print(ours, floor, [_phases(swap, entries) for swap in ours])
+
+
+def _configure(names: Sequence[str], size: int) -> Config:
+    lines = ["models:"]
+    for name in names:
+        house.write_gguf(name, size_mb=size)
+        lines.append(f"  {name}: {{engine: llama, model: {name}.gguf, context: 2048, args: [{FLAGS}]}}")
+    house.configure("\n".join(lines) + "\n")
+    return configuration.load()
+
+
+def _size_for(load: float) -> int:
+    """How many megabytes take this engine that long to load, here and now."""
+    config = _configure(["calibration"], CALIBRATION_MB)
+    model = _find("calibration", config)
+    spent = min(start.healthy - start.speaks for start in (_bare(model, config) for _ in range(3)))
+    model.model.unlink()
+    return math.ceil(CALIBRATION_MB * load / spent)
+
+
+def _find(name: str, config: Config) -> Model:
+    model = config.resolve(name)
+    assert model is not None
+    return model
+
+
+def _bare(model: Model, config: Config) -> BareStart:
+    return bare.start_to_answer(model, config, house.question(model.name), house.sentence(model.name))
+
+
+def _swap(victim: Model, model: Model) -> Swap:
+    before = _neighbours()
+    asked = time.monotonic()
+    content = house.chat(model.name).content
+    answered = time.monotonic()
+    assert content == house.sentence(model.name), content
+    after = _neighbours()
+    spent = {who: after[who] - before.get(who, 0.0) for who in after}
+    return Swap(asked, answered, victim, model, timeline.unit_times(model.unit), spent)
+
+
+def _neighbours() -> dict[str, float]:
+    """Processor time so far of those who take part in every swap."""
+    router = house.show("swapper.service", "MainPID")
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (process / "comm").read_text(encoding="utf-8").strip()
+            who = "router" if process.name == router else name if process.name == "1" or name != "systemd" else ""
+            if who in NEIGHBOURS:
+                found[who] = figures.cpu_of(int(process.name))
+        except OSError:
+            continue  # gone meanwhile
+    return found
+
+
+def _phases(swap: Swap, entries: Sequence[Entry]) -> Phases:
+    """Line up what the client, systemd and the router say of one swap."""
+    during = [entry for entry in entries if swap.asked <= entry.at <= swap.answered]
+    victim, unit, times = swap.victim.unit, swap.model.unit, swap.times
+    stopping = next(e.at for e in during if e["UNIT"] == victim and e["MESSAGE_ID"] == timeline.STOPPING)
+    stopped = next(e.at for e in during if e["UNIT"] == victim and e["MESSAGE_ID"] == timeline.STOPPED)
+    speaks = next(e.at for e in during if e["_SYSTEMD_UNIT"] == unit)
+    admits = next(e.at for e in during if e["MODEL"] == swap.model.name and e["NEW_STATE"] == "ready")
+    started = (times.forked, times.handed_over, speaks, times.active)
+    marks = (swap.asked, stopping, stopped, *started, admits, swap.answered)
+    return Phases(*(end - begin for begin, end in itertools.pairwise(marks)))
+
+
+def _print(ours: Sequence[Swap], floor: Sequence[BareStart], phases: Sequence[Phases]) -> str:
+    swaps = Series.of(swap.seconds for swap in ours)
+    bare_starts = Series.of(start.answered for start in floor)
+    overhead = swaps - bare_starts
+    figures.table([
+        ("through port 8000: request → answer", swaps.text(1e3)),
+        ("bare engine: start → answer", bare_starts.text(1e3)),
+        ("ours: the difference, pair by pair", overhead.text(1e3)),
+        ("ratio", (swaps / bare_starts).text(digits=2)),
+    ])  # fmt: skip
+    theirs = {
+        "launcher": ("exec → engine's first line", Series.of(start.speaks for start in floor)),
+        "load": ("first line → healthy", Series.of(start.healthy - start.speaks for start in floor)),
+        "answer": ("healthy → answer", Series.of(start.answered - start.healthy for start in floor)),
+    }
+    rows = [("where it goes", "ours", "bare engine")]
+    for name, label in LABELS:
+        mine = Series.of(getattr(phase, name) for phase in phases)
+        rows.append((label, mine.text(1e3), theirs[name][1].text(1e3) if name in theirs else ""))
+    print()
+    figures.table(rows)
+    rows = [("processor time", "ours", "bare engine")]
+    rows += [(who, Series.of(swap.neighbours.get(who, 0.0) for swap in ours).text(1e3), "") for who in NEIGHBOURS]
+    units, engines = Series.of(swap.times.cpu for swap in ours), Series.of(start.cpu for start in floor)
+    rows.append(("the unit (launcher, sidecar, engine)", units.text(1e3), engines.text(1e3)))
+    print()
+    figures.table(rows)
+    return overhead.text(1e3)
+
+
+if __name__ == "__main__":
+    main()
