@@ -73,7 +73,7 @@ class Router:
         self._feed = Feed()
         self._pool = Pool()
         self._runtime = Runtime(self._scheduler, self._places.socket, self._pool.forget)
-        self._explain = Explainer(self._places, self._scheduler, _tail)
+        self._explain = Explainer(self._places, self._scheduler, self._feed, _tail)
         self._units: Units | None = None
         self._front: Front | None = None
         self._runner: web.AppRunner | None = None

@@ -9,6 +9,7 @@ from tests.job.house import (
     BASIC,
     CONFIG,
     MODELS,
+    Answer,
     Load,
     ask,
     chat,
@@ -218,3 +219,20 @@ def test_an_upgrade_under_load_refuses_no_connection_and_models_keep_running() -
     assert show("llama@alpha", "InvocationID") == invocation
     assert show("swapper.service", "InvocationID") != router
     until(lambda: show("swapper.service", "ActiveState") == "active", "the router runs the new version")
+
+
+def test_a_request_whose_engine_is_killed_before_it_answers_is_told_by_what() -> None:
+    chat("alpha")
+    pid = main_pid("llama@alpha")
+    os.kill(pid, signal.SIGSTOP)
+    answers: list[Answer] = []
+    with watching("alpha", "failed") as failed:
+        asking = threading.Thread(target=lambda: answers.append(chat("alpha")))
+        asking.start()
+        until(lambda: ask("GET", "/api/models/alpha").json["leases"] == 1, "the request is under way")
+        os.kill(pid, signal.SIGKILL)
+        failed()
+    asking.join(60)
+    assert (answers[0].status, answers[0].error["code"]) == (503, "model_failed")
+    assert "SIGKILL" in answers[0].error["message"]
+    assert chat("alpha").content == sentence("alpha")
