@@ -123,6 +123,14 @@ def _pack(value: Scalar) -> tuple[int, bytes]:
             return 8, _string(value)
 
 
+@functools.cache
+def byte_alphabet() -> Mapping[int, str]:
+    """GPT-2's printable stand-in for each byte, in the order of the bytes."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = itertools.count(256)
+    return {byte: chr(byte) if byte in printable else chr(next(others)) for byte in range(256)}
+
+
 @dataclass(slots=True)
 class Vocabulary:
     """A byte-level BPE vocabulary, and what follows each of its tokens.
@@ -149,14 +157,6 @@ class Vocabulary:
         self.successors[start] = ids[0]
         self.successors.update(itertools.pairwise([*ids, end]))
         return ids[0]
-
-
-@functools.cache
-def byte_alphabet() -> Mapping[int, str]:
-    """GPT-2's printable stand-in for each byte, in the order of the bytes."""
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    others = itertools.count(256)
-    return {byte: chr(byte) if byte in printable else chr(next(others)) for byte in range(256)}
 
 
 def split(sentence: str) -> list[str]:
