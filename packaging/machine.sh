@@ -248,15 +248,27 @@ _mount_layers() {  # IMAGE MACHINE
     mount -t overlay -o "lowerdir=$1,upperdir=$2/layer/upper,workdir=$2/layer/work" swapper-machine "$2/root" 2>/dev/null
 }
 
+# A host without systemd may have the old cgroup hierarchies, or none, where a new systemd refuses to boot. And each
+# machine needs a control group of its own: in a shared one units of the same name would share theirs, and one machine's
+# `systemctl stop` would wait for another's processes and kill them.
+_own_cgroup() {  # NAME
+    local tree=/sys/fs/cgroup old
+    [[ $(stat --file-system --format=%T "$tree") == cgroup2fs ]] || mount -t cgroup2 cgroup2 "$tree" || return 0
+    [[ $1 ]] || return 0
+    for old in "$tree"/swapper-*/; do  # of machines that are gone
+        grep -qs '^populated 0' "$old/cgroup.events" && find "$old" -depth -type d -exec rmdir {} + 2>/dev/null
+    done
+    mkdir "$tree/$1" && echo 0 >"$tree/$1/cgroup.procs"
+}
+
 _nspawn() {  # MACHINE OPTION…
-    local machine=$1 scope=() cgroups=()
+    local machine=$1 scope=() cgroup='' cgroups=()
     shift
     # Without systemd there is nobody to ask for a scope; with it, only a scope of its own is delegated.
-    [[ -d /run/systemd/system ]] || scope=(--keep-unit)
-    # A host without systemd may have the old cgroup hierarchies, or none, where a new systemd refuses to boot.
+    [[ -d /run/systemd/system ]] || scope=(--keep-unit) cgroup="swapper-${machine##*/}"
     # shellcheck disable=SC2016  # that bash expands it
-    [[ $(stat --file-system --format=%T /sys/fs/cgroup) == cgroup2fs ]] \
-        || cgroups=(unshare --mount bash -c 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"' machine)
+    [[ ! $cgroup && $(stat --file-system --format=%T /sys/fs/cgroup) == cgroup2fs ]] \
+        || cgroups=(unshare --mount bash -c "$(declare -f _own_cgroup)"'; _own_cgroup "$0"; exec "$@"' "$cgroup")
     # setpriv, so that it does not outlive this script even if that is killed.
     exec "${session[@]}" setpriv --pdeathsig TERM "${cgroups[@]}" systemd-nspawn --quiet --directory="$machine/root" \
         --machine="swapper-${machine##*/}" --register=no "${scope[@]}" --private-network --link-journal=no --resolv-conf=off \
