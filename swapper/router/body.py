@@ -35,7 +35,7 @@ class SpoolFile:
     __slots__ = ("_shares", "raw")
 
     def __init__(self, directory: Path) -> None:
-        self.raw: FileIO = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115 - closed by its last user
+        self.raw: FileIO = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115 - its last user closes it
         self._shares = 1
 
     def share(self) -> None:

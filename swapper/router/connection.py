@@ -4,12 +4,12 @@ HEAD      a request head is awaited, or part of it is here
 BODY      the head is there, the body is coming in
 SETTLING  the body is there, its last bytes are on their way to the disk
 BUSY      an `Exchange` has the request; what the client sends meanwhile waits
-LINGERING an error has been answered in the middle of a body: the rest is thrown away for a while, because closing at once
-          would reset the connection, and the client might never read why
+LINGERING an error has been answered in the middle of a body: the rest is thrown away for a while, because closing at
+          once would reset the connection, and the client might never read why
 CLOSING   everything has been written; what the client has not taken yet is being flushed
 
-A request that is not for an engine is handed over to aiohttp with the whole connection, at its first byte. In every state
-but CLOSING something has a deadline (`expired`), except in BUSY as long as the client takes what it is sent.
+A request that is not for an engine is handed over to aiohttp, from its first byte on and with the whole connection.
+Every state has a deadline (`expired`), except SETTLING, and BUSY as long as the client takes what it is sent.
 """
 
 import asyncio
@@ -105,15 +105,18 @@ class Connection(asyncio.BufferedProtocol):
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=WRITE_LIMIT)
         self.deadline = self._now() + self._front.settings.idle_timeout
         self._front.joined(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
+        """Where the loop puts what it reads next."""
         return _VIEW
 
     def buffer_updated(self, nbytes: int) -> None:
+        """The loop has read something."""
         data = bytes(_VIEW[:nbytes])
         if self._ahead:
             self._ahead += data
@@ -130,17 +133,20 @@ class Connection(asyncio.BufferedProtocol):
         self._gone()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop's signature
+        """The connection is gone, by whoever's doing."""
         self._front.left(self)
         self._gone()
         self._state = _State.CLOSING
 
     def pause_writing(self) -> None:
+        """The client does not keep up."""
         self.paused = True
         self._watch_writing()
         if self._exchange is not None:
             self._exchange.pause()
 
     def resume_writing(self) -> None:
+        """The client has caught up."""
         self.paused = False
         if self._exchange is not None:
             self.deadline = _FOREVER
@@ -292,7 +298,8 @@ class Connection(asyncio.BufferedProtocol):
     def _begin(self) -> Exchange:
         """The body has come: the request goes its way."""
         head = self._head
-        assert head is not None  # noqa: S101 - a request without a head has been refused
+        if head is None:
+            raise RuntimeError("a body without a head")
         self._state = _State.BUSY
         self.deadline = _FOREVER
         if self.paused:

@@ -8,7 +8,8 @@ EXPLAINING it failed before that, and the error is being put together. There is 
 OVER       the lease is released, the engine's connection given back or closed, files let go, tasks cancelled.
 
 Every way out leads through `_over`, which runs once and does not wait for anything. A break after the answer has begun
-never looks like a clean end: a stream of events gets an error event, and the connection is closed without the last chunk.
+never looks like a clean end: a stream of events gets an error event, and the connection is closed without the last
+chunk.
 """
 
 import asyncio
@@ -49,9 +50,9 @@ class Exchange:
         keep: Whether the client's connection is to be kept afterwards.
     """
 
-    __slots__ = ("_admitted", "_began", "_body", "_data", "_first", "_head", "_id", "_line", "_model", "_now", "_received",
-                 "_sent", "_services", "_socket", "_status", "_store", "_task", "_upstream", "keep", "method", "phase",
-                 "ticket", "version")  # fmt: skip
+    __slots__ = ("_admitted", "_began", "_body", "_data", "_first", "_head", "_id", "_line", "_model", "_now",
+                 "_received", "_sent", "_services", "_socket", "_status", "_store", "_task", "_upstream", "keep",
+                 "method", "phase", "ticket", "version")  # fmt: skip
 
     def __init__(
         self,
@@ -306,8 +307,18 @@ class Exchange:
             return
         self.phase = Phase.OVER
         self._let_go()
-        now, began, head = self._now(), self._began, self._head
-        self._services.done(Record(
-            self._id.decode(), self._model, head.method.decode(), head.target.partition(b"?")[0].decode(), self._status,
-            None if self._admitted is None else self._admitted - began, None if self._first is None else self._first - began,
-            now - began, self._received, self._sent, reason))  # fmt: skip
+        head, began = self._head, self._began
+        record = Record(
+            id=self._id.decode(),
+            model=self._model,
+            method=head.method.decode(),
+            path=head.target.partition(b"?")[0].decode(),
+            status=self._status,
+            queued=None if self._admitted is None else self._admitted - began,
+            first=None if self._first is None else self._first - began,
+            total=self._now() - began,
+            received=self._received,
+            sent=self._sent,
+            reason=reason,
+        )
+        self._services.done(record)

@@ -1,7 +1,7 @@
 """The router's front door: makes a `Connection` for each client, keeps count of them, and looks after their time.
 
-One timer goes round all connections once a second, as long as there are any: setting a timer per request would cost more
-than forwarding its head.
+One timer goes round all connections once a second, as long as there are any: setting a timer per request would cost
+more than forwarding its head.
 """
 
 import asyncio
@@ -90,7 +90,8 @@ class Front:
         return Connection(self)
 
     def __repr__(self) -> str:
-        return f"<Front connections={sorted(map(repr, self._connections))} tasks={len(self._tasks)} {self.services.pool!r}>"
+        connections = sorted(map(repr, self._connections))
+        return f"<Front connections={connections} tasks={len(self._tasks)} {self.services.pool!r}>"
 
     @property
     def connections(self) -> int:
@@ -125,7 +126,9 @@ class Front:
         if not self._connections:
             self._empty.set()
 
-    def spawn(self, work: Coroutine[object, object, None], name: str, crashed: Callable[[], None]) -> asyncio.Task[None]:
+    def spawn(
+        self, work: Coroutine[object, object, None], name: str, crashed: Callable[[], None]
+    ) -> asyncio.Task[None]:
         """Run a task, and look after it.
 
         Args:
@@ -148,8 +151,8 @@ class Front:
     def refused(self, head: RequestHead | None, request_id: bytes, error: ApiError, sent: int) -> None:
         """A request was answered with an error before its body was there."""
         method, path = (head.method, head.target.partition(b"?")[0]) if head else (b"", b"")
-        self.services.done(Record(request_id.decode(), "", method.decode(), path.decode(), error.status, None, None, 0.0, 0,
-                                  sent, error.code))  # fmt: skip
+        self.services.done(Record(request_id.decode(), "", method.decode(), path.decode(), error.status, None, None,
+                                  0.0, 0, sent, error.code))  # fmt: skip
 
     # Time
 

@@ -247,4 +247,5 @@ def parse_response(head: bytes, method: bytes) -> ResponseHead:
         # The length of a body that is not there may be told, but does not frame anything (RFC 9112, 6.3).
         framing.length, framing.chunked = 0, False
     close = framing.close or (version == 0 and not framing.keep) or (framing.length is None and not framing.chunked)
-    return ResponseHead(status, status_line, framing.forwarded(forwarded), framing.length, framing.chunked, close, events)
+    fields = framing.forwarded(forwarded)
+    return ResponseHead(status, status_line, fields, framing.length, framing.chunked, close, events)

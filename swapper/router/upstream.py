@@ -87,6 +87,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The engine has taken the connection."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_PAUSE_ABOVE)
 
@@ -116,9 +117,11 @@ class Upstream(asyncio.BufferedProtocol):
         self._sent = False
 
     def pause_writing(self) -> None:
+        """The engine does not keep up."""
         self._paused = True
 
     def resume_writing(self) -> None:
+        """The engine has caught up."""
         self._paused = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -144,9 +147,11 @@ class Upstream(asyncio.BufferedProtocol):
         return self._mode is _Mode.REST
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
+        """Where the loop puts what it reads next."""
         return _VIEW
 
     def buffer_updated(self, nbytes: int) -> None:
+        """The loop has read something."""
         data = bytes(_VIEW[:nbytes])
         job = self.job
         if job is None:
@@ -160,42 +165,18 @@ class Upstream(asyncio.BufferedProtocol):
             job.broken(f"its answer is not HTTP: {exc.message}")
 
     def _read(self, job: Job, data: bytes) -> None:
+        """Pass on what has come, and see whether that was all."""
         before = b""
-        mode = self._mode
-        if mode is _Mode.HEAD:
-            if self._held:
-                data = self._held + data
-                self._held = b""
-            while True:  # past interim responses
-                end = data.find(b"\r\n\r\n") + 4
-                if end == 3:
-                    if len(data) > HEAD_LIMIT:
-                        raise ProtocolError("engine_broke_off", "the response head is too large.")
-                    self._held = data
-                    return
-                head = parse_response(data[:end], job.method)
-                data = data[end:]
-                if head.status >= 200:
-                    break
-                if head.status == 101:
-                    raise ProtocolError("engine_broke_off", "it switches protocols unasked.")
-            before = job.begun(head)
-            self._close = head.close
-            if head.length is not None:
-                mode = _Mode.LENGTH
-                self._left = head.length
-            elif head.chunked:
-                mode = _Mode.CHUNKS
-                self._chunks = Chunks()
-            else:
-                mode = _Mode.REST
-            self._mode = mode
+        if self._mode is _Mode.HEAD:
+            before, data = self._read_head(job, data)
+            if not before:
+                return
         done = False
-        if mode is _Mode.CHUNKS:
+        if self._mode is _Mode.CHUNKS:
             self._tail = data if len(data) >= 4 else self._tail[-4:] + data
             data = self._read_chunks(job, data)
             done = self._chunks.done
-        elif mode is _Mode.LENGTH:
+        elif self._mode is _Mode.LENGTH:
             self._left -= len(data)
             if self._left <= 0:
                 done = True
@@ -206,6 +187,35 @@ class Upstream(asyncio.BufferedProtocol):
             job.write(before + data)
         if done:
             self._finish()
+
+    def _read_head(self, job: Job, data: bytes) -> tuple[bytes, bytes]:
+        """Read the head; returns the one for the client, empty as long as it is not whole, and what follows."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        while True:  # past interim responses
+            end = data.find(b"\r\n\r\n") + 4
+            if end == 3:
+                if len(data) > HEAD_LIMIT:
+                    raise ProtocolError("engine_broke_off", "the response head is too large.")
+                self._held = data
+                return b"", b""
+            head = parse_response(data[:end], job.method)
+            data = data[end:]
+            if head.status >= 200:
+                break
+            if head.status == 101:
+                raise ProtocolError("engine_broke_off", "it switches protocols unasked.")
+        self._close = head.close
+        if head.length is not None:
+            self._mode = _Mode.LENGTH
+            self._left = head.length
+        elif head.chunked:
+            self._mode = _Mode.CHUNKS
+            self._chunks = Chunks()
+        else:
+            self._mode = _Mode.REST
+        return job.begun(head), data
 
     def _read_chunks(self, job: Job, data: bytes) -> bytes:
         """Follow the chunks; returns what goes on: the bytes as they are, or the payload for an HTTP/1.0 client."""
@@ -230,10 +240,12 @@ class Upstream(asyncio.BufferedProtocol):
             job.finished()
 
     def eof_received(self) -> None:
+        """The engine will say no more."""
         if self.job is not None and self._mode is _Mode.REST:
             self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone, by whoever's doing."""
         self._pool.lost(self)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.cancel()

@@ -1,7 +1,7 @@
 """A double of an engine, scripted per test, and of the leases; client, connection protocol and sockets are real.
 
-`Lab` puts a `Front` on a loopback port before a `ScriptedEngine` on a unix socket. Coroutine tests run in a loop of their
-own; when one ends, it fails if it leaves behind a task, a ticket, a connection or a spool file.
+`Lab` puts a `Front` on a loopback port before a `ScriptedEngine` on a unix socket. Coroutine tests run in a loop of
+their own; when one ends, it fails if it leaves behind a task, a ticket, a connection or a spool file.
 """
 
 import asyncio
@@ -40,6 +40,13 @@ class Request:
 
 
 type Script = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait, round by round of the loop, for what has no event of its own."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0)
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[bytes, dict[bytes, bytes]]:
@@ -180,7 +187,8 @@ class Caller:
 
     async def post(self, body: bytes, *, path: bytes = b"/v1/chat/completions", extra: bytes = b"") -> None:
         """Send a request."""
-        await self.send(b"POST %b HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n" % (path, extra, len(body)) + body)
+        head = b"POST %b HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n" % (path, extra, len(body))
+        await self.send(head + body)
 
     async def answer(self) -> tuple[int, dict[bytes, bytes], bytes]:
         """Read one response: status, header, body."""

@@ -1,4 +1,4 @@
-"""Bodies too large for memory: they go to disk and from there to the engine, byte for byte, and nothing stays behind."""
+"""Bodies too large for memory: to disk, and from there to the engine, byte for byte, and nothing stays behind."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ def _code(body: bytes) -> str:
 
 @pytest.mark.parametrize("size", [MIB - 1, MIB, MIB + 1, 5 * MIB + 3])
 @pytest.mark.parametrize("chunked", [False, True], ids=["counted", "chunked"])
-async def test_a_body_arrives_as_it_was_sent(lab: Lab, size: int, chunked: bool) -> None:  # noqa: FBT001
+async def test_a_body_arrives_as_it_was_sent(lab: Lab, size: int, chunked: bool) -> None:
     body = b'{"pad": "%b", "model": "a"}'
     body %= b"\\n" * ((size - len(body) + 2) // 2) + b"x" * ((size - len(body) + 2) % 2)
     assert len(body) == size
@@ -44,7 +44,8 @@ async def test_a_body_arrives_as_it_was_sent(lab: Lab, size: int, chunked: bool)
 async def test_a_spooled_form(lab: Lab) -> None:
     body = form((b'"file"; filename="speech.wav"', bytes(range(256)) * 12_000), (b'"model"', b"b"), (b'"x"', b"y"))
     caller = await lab.call()
-    await caller.post(body, path=b"/v1/audio/transcriptions", extra=b"Content-Type: multipart/form-data; boundary=Xb\r\n")
+    kind = b"Content-Type: multipart/form-data; boundary=Xb\r\n"
+    await caller.post(body, path=b"/v1/audio/transcriptions", extra=kind)
     status, _, returned = await caller.answer()
     assert (status, returned) == (200, body)
     assert lab.leases.tickets[0].model == "a"

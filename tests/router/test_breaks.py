@@ -7,7 +7,7 @@ import pytest
 
 from swapper.core.model import Failure
 from swapper.router.errors import ApiError
-from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, Script, chunk
+from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, Script, answer, chunk
 
 CHAT = b'{"model": "a", "messages": []}'
 FAILURE = Failure("model_failed", "The unit failed.", "Look at its log.")
@@ -118,7 +118,8 @@ async def test_an_answer_with_a_length_ends_short(lab: Lab) -> None:
 async def test_an_answer_that_ends_with_the_connection_is_reset(lab: Lab, version: bytes) -> None:
     lab.engine.script = _says(b"HTTP/1.1 200 OK\r\n\r\nhalf" if version == b"1.1" else STREAM + chunk(b"half"))
     caller = await lab.call()
-    await caller.send(b"POST /v1/completions HTTP/%b\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (version, len(CHAT), CHAT))
+    head = b"POST /v1/completions HTTP/%b\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (version, len(CHAT))
+    await caller.send(head + CHAT)
     assert (await asyncio.wait_for(caller.reader.readuntil(b"half"), PATIENCE)).endswith(b"half")
     lab.leases.tickets[0].client.aborted(FAILURE)
     with pytest.raises(ConnectionResetError):
@@ -161,7 +162,7 @@ async def test_an_engine_whose_chunks_are_wrong(lab: Lab) -> None:
 
 
 async def test_what_an_engine_says_after_its_answer_goes_nowhere(lab: Lab) -> None:
-    lab.engine.script = _says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+    lab.engine.script = _says(answer(b"ok") + answer(b"evil"))
     caller = await lab.call()
     await caller.post(CHAT)
     assert (await caller.answer())[2] == b"ok"
@@ -207,7 +208,7 @@ async def test_a_body_that_is_no_question(lab: Lab, body: bytes, code: str) -> N
     caller = await lab.call()
     for _ in range(2):  # the connection is kept
         await caller.post(body)
-        status, _, answer = await caller.answer()
-        assert (status, _code(answer)) == (400, code)
-        assert json.loads(answer)["error"]["hint"]
+        status, _, returned = await caller.answer()
+        assert (status, _code(returned)) == (400, code)
+        assert json.loads(returned)["error"]["hint"]
     assert lab.leases.tickets == []

@@ -1,5 +1,7 @@
 """Forms: the model's name, wherever it comes, however the body is cut."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,15 +15,15 @@ TYPE = b'multipart/form-data; boundary="Xb"'
 
 def form(*parts: tuple[bytes, bytes], boundary: bytes = b"Xb") -> bytes:
     """A form of fields: what stands after `name=`, and the value."""
-    coded = [b'--%b\r\nContent-Disposition: form-data; name=%b\r\n\r\n%b\r\n' % (boundary, name, data) for name, data in parts]
-    return b"".join(coded) + b"--%b--\r\n" % boundary
+    part = b"--%b\r\nContent-Disposition: form-data; name=%b\r\n\r\n%b\r\n"
+    return b"".join(part % (boundary, name, data) for name, data in parts) + b"--%b--\r\n" % boundary
 
 
 def _outcome(body: bytes, places: list[int], content_type: bytes = TYPE) -> Found | str:
     edges = sorted({0, len(body), *(place % (len(body) + 1) for place in places)})
     try:
         scanner = FormScanner(content_type)
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             scanner.feed(body[start:end])
         return scanner.finish()
     except ApiError as error:
@@ -58,10 +60,9 @@ def test_wrong_forms_are_refused(body: bytes, code: str, places: list[int]) -> N
     assert _outcome(body, places) == code
 
 
-@pytest.mark.parametrize("content_type", [b"multipart/form-data", b"multipart/form-data; boundary=", b"multipart/form-data; boundary=\"a\rb\"",
-                                          b"multipart/form-data; boundary=" + b"x" * 71])  # fmt: skip
-def test_a_form_without_a_proper_boundary_is_refused(content_type: bytes) -> None:
-    assert _outcome(form((b'"model"', b"a")), [], content_type) == "invalid_multipart"
+@pytest.mark.parametrize("boundary", [b"", b"; boundary=", b'; boundary="a\rb"', b"; boundary=" + b"x" * 71])
+def test_a_form_without_a_proper_boundary_is_refused(boundary: bytes) -> None:
+    assert _outcome(form((b'"model"', b"a")), [], b"multipart/form-data" + boundary) == "invalid_multipart"
 
 
 def test_a_form_in_memory() -> None:

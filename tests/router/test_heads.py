@@ -1,5 +1,7 @@
 """Heads and chunks: what is taken, what is refused, and that it does not matter where the bytes are cut."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,13 +155,14 @@ def test_hop_by_hop_fields_of_a_response_stay_here() -> None:
         b"X-Request-Id: theirs\r\nContent-Type: text/event-stream; charset=utf-8\r\nContent-Length: 0\r\n\r\n",
         b"POST",
     )
-    assert head.fields == b"Server: llama.cpp\r\nContent-Type: text/event-stream; charset=utf-8\r\nContent-Length: 0\r\n"
+    lines = [b"Server: llama.cpp", b"Content-Type: text/event-stream; charset=utf-8", b"Content-Length: 0", b""]
+    assert head.fields == b"\r\n".join(lines)
     assert head.events
 
 
 def _cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 pieces = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
@@ -172,7 +175,8 @@ trailers = st.sampled_from([b"", b"X-Sum: 1\r\n", b"A: 1\r\nB:\r\n"])
 def test_chunks_are_read_alike_wherever_they_are_cut(
     payloads: list[bytes], places: list[int], extension: bytes, trailer: bytes, after: bytes
 ) -> None:
-    coded = b"".join(b"%x%b\r\n%b\r\n" % (len(data), extension, data) for data in payloads) + b"0\r\n" + trailer + b"\r\n"
+    chunks = [b"%x%b\r\n%b\r\n" % (len(data), extension, data) for data in payloads]
+    coded = b"".join(chunks) + b"0\r\n" + trailer + b"\r\n"
     reader = Chunks()
     sink: list[bytes] = []
     used = 0
@@ -197,8 +201,9 @@ def test_a_boundary_is_where_a_chunk_has_ended(payloads: list[bytes], places: li
 @pytest.mark.parametrize(
     "coded",
     [
-        b"g\r\n", b"-1\r\n", b"+1\r\n", b"0x1\r\na\r\n", b"1_0\r\n", b" 1\r\n", b"\r\n", b"1\n", b"1\r\nab", b"1\r\na\n\n",
-        b"ffffffffffffffff\r\n", b"1;\0\r\n", b"0\r\nno trailer\r\n", b"0\r\n\n", b"0\r\n bad: 1\r\n", b"1;" + b"x" * 2000,
+        b"g\r\n", b"-1\r\n", b"+1\r\n", b"0x1\r\na\r\n", b"1_0\r\n", b" 1\r\n", b"\r\n", b"1\n", b"1\r\nab",
+        b"1\r\na\n\n", b"ffffffffffffffff\r\n", b"1;\0\r\n", b"0\r\nno trailer\r\n", b"0\r\n\n",
+        b"0\r\n bad: 1\r\n", b"1;" + b"x" * 2000,
         b"0\r\n" + b"A: " + b"x" * 9000,
     ],
 )  # fmt: skip
@@ -206,5 +211,4 @@ def test_a_boundary_is_where_a_chunk_has_ended(payloads: list[bytes], places: li
 def test_what_is_not_chunked_coding_is_refused(coded: bytes, step: int) -> None:
     reader = Chunks()
     with pytest.raises(ProtocolError):
-        for start in range(0, len(coded), step):
-            reader.feed(coded[start : start + step])
+        all(reader.feed(coded[start : start + step]) for start in range(0, len(coded), step))

@@ -10,7 +10,7 @@ from swapper.core.model import Failure
 from swapper.router.body import BLOCK
 from swapper.router.errors import ApiError
 from swapper.router.ports import FetchedMedia
-from tests.router.conftest import PATIENCE, STREAM, Lab, Request, answer, chunk
+from tests.router.conftest import PATIENCE, STREAM, Lab, Request, answer, chunk, until
 
 CHAT = b'{"model": "a", "messages": []}'
 
@@ -34,9 +34,7 @@ async def test_in_the_middle_of_a_body(lab: Lab, size: int) -> None:
     caller = await lab.call()
     await caller.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
     await caller.send(b'{"model": "a", "pad": "' + b"x" * (size - 50))
-    async with asyncio.timeout(PATIENCE):
-        while size > 1_000_000 and not lab.spool_files():
-            await asyncio.sleep(0)
+    await until(lambda: size < 1_000_000 or lab.spool_files())
     caller.leave()
     await _gone(lab)
 

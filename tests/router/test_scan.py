@@ -212,6 +212,13 @@ def test_a_url_without_end_is_refused_and_a_long_data_url_is_not() -> None:
     assert _outcome(body("data:" + "x" * 20_000)) == Found("m")
 
 
+@pytest.mark.parametrize("url", ["file:///etc/passwd", " http://h/x", "ht\ntp://h/x", "//h/x", "HTTP:h", "", "ftp://h/x"])
+def test_whatever_is_not_data_is_for_the_fetcher_to_refuse(url: str) -> None:
+    for content in ({"image_url": {"url": url}}, {"image_url": url}):
+        body = json.dumps({"model": "m", "messages": [{"content": [content]}]}).encode()
+        assert [ref.url for ref in inspect(body).media] == [url]
+
+
 BIG = {
     "numbers": b"[" + b",".join([b"123.5"] * 400_000) + b"]",
     "rows of numbers": b"[" + b",".join([b"[1,2,3]"] * 300_000) + b"]",
