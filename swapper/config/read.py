@@ -4,6 +4,7 @@ Several files are one configuration. A model stands in one place only; of any ot
 that a file in `conf.d` can change what the shipped file says without touching it.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from swapper.core.model import Policy
 
 FILE = Path("/etc/swapper/swapper.yaml")
 FOLDER = Path("/etc/swapper/conf.d")
+_PEER = re.compile(r"(?:\[(?P<inner>[^]]+)\]|(?P<host>[^][:]+))(?P<port>:[0-9]{1,5})?")
 LAST_GOOD = Path("/run/swapper-generator/config")
 """Copies of the files as they were at the last daemon-reload that found no mistake in them: what units are made of."""
 
@@ -103,19 +105,22 @@ def _media(section: Section) -> Media:
 
 
 def _peer(reader: Reader, value: Value, what: str) -> str | None:
-    """A host name, an address or a network, for those who decide what may be fetched."""
+    """A host name, an address or a network, perhaps with a port, for those who decide what may be fetched."""
     import ipaddress  # noqa: PLC0415 — for the few who allow private addresses; costs every start otherwise
 
     text = reader.text(value, what)
     if text is None:
         return None
+    match = _PEER.fullmatch(text)
+    host, port = (match["inner"] or match["host"], match["port"] or "") if match else (text, "")
     try:
-        return str(ipaddress.ip_network(text))
+        network = str(ipaddress.ip_network(host))
+        return f"[{network}]{port}" if port and ":" in network else network + port
     except ValueError:
-        labels = text.lower().removesuffix(".").split(".")
+        labels = host.lower().removesuffix(".").split(".")
     if all(label.isascii() and label.replace("-", "").replace("_", "").isalnum() for label in labels):
-        return ".".join(labels)
-    hint = "such as files.example.com, 192.168.1.7 or 192.168.1.0/24; no scheme, no port, no path"
+        return ".".join(labels) + port
+    hint = "such as files.example.com, 192.168.1.7:8080, [fd00::7]:8080 or 192.168.1.0/24; no scheme, no path"
     reader.wrong(value, f"{what} wants host names, addresses and networks, not {text!r}", hint)
     return None
 

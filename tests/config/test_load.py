@@ -1,12 +1,14 @@
 """What is written in a configuration is what the rest of the house gets."""
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from swapper.config import Bytes, Config, GpuSettings, Model, Share
 from swapper.core.model import WHOLE, Demand, Policy
+from swapper.router.addresses import Allowed
 from tests.config.conftest import Load
 
 SHIPPED = Path(__file__).parents[2] / "config" / "swapper.yaml"
@@ -138,7 +140,10 @@ def test_later_files_win_and_models_add_up(load_text: Load) -> None:
         models_dir: /two
         router: {idle_exit: never}
         gpus: {0: {policy: pack}}
-        media: {allow: [10.0.0.0/8, Files.example.com], max_bytes: 1MB, timeout: 500ms}
+        media:
+          allow: [10.0.0.0/8, Files.example.com, 'nas:80', '10.1.2.3:80', 'fd00::/8', '[::1]:80', '[::2]']
+          max_bytes: 1MB
+          timeout: 500ms
         engines: {vllm: {path: /opt/v/bin/vllm}, llama: {search: [/a, /b]}}
         models: {b: {engine: llama, model: b}}
         """,
@@ -146,7 +151,9 @@ def test_later_files_win_and_models_add_up(load_text: Load) -> None:
     assert [str(model.model) for model in config.models] == ["/two/a", "/two/b"]
     assert (config.router.max_body, config.router.idle_exit) == (1 << 20, None)
     assert config.gpus == (GpuSettings(0, 1 << 30, Policy.PACK),)
-    assert config.media.allow == ("10.0.0.0/8", "files.example.com")
+    allowed = ("10.0.0.0/8", "files.example.com", "nas:80", "10.1.2.3/32:80", "fd00::/8", "[::1/128]:80", "::2/128")
+    assert config.media.allow == allowed
+    assert Allowed(allowed).permits("::1", ip_address("::1"), 80), "the router reads it as it was meant"
     assert (config.media.max_bytes, config.media.timeout) == (1_000_000, 0.5)
     assert config.engines["vllm"].path == Path("/opt/v/bin/vllm")
     assert config.engines["llama"].search == (Path("/a"), Path("/b"))

@@ -51,6 +51,8 @@ def test_five_mistakes_are_five_messages(mistakes: Mistakes) -> None:
         ("router: {max_body: 0B}", "0.yaml:1: 'router': 'max_body' wants a size"),
         ("router: {idle_exit: 0}", "0.yaml:1: 'router': 'idle_exit' wants a time that is longer than 0"),
         ("media: {allow: ['http://x']}", "0.yaml:1: 'media': 'allow' wants host names"),
+        ("media: {allow: ['x:y']}", "0.yaml:1: 'media': 'allow' wants host names"),
+        ("media: {allow: ['[x']}", "0.yaml:1: 'media': 'allow' wants host names"),
         ("engines: {vlm: {}}", "0.yaml:1: 'engines' cannot be 'vlm' (did you mean 'vllm'?)"),
         ("models:\n  x: {engine: llama}", "0.yaml:2: model 'x' lacks 'model'"),
         ("models:\n  x: {model: y}", "0.yaml:2: model 'x' lacks 'engine'"),
