@@ -1,4 +1,4 @@
-"""A client's connection: heads and bodies in, answers out, one request at a time.
+"""A client's connection: requests in, one at a time.
 
 HEAD      a request head is awaited, or part of it is here
 BODY      the head is there, the body is coming in
@@ -12,23 +12,14 @@ A request that is not for an engine is handed over to aiohttp, from its first by
 Every state has a deadline (`expired`), except SETTLING, and BUSY as long as the client takes what it is sent.
 """
 
-import asyncio
-import enum
-import socket
-import struct
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, cast
 
 from swapper.router.errors import ApiError
 from swapper.router.exchange import Exchange
 from swapper.router.form import is_form
 from swapper.router.http1 import HEAD_LIMIT, ProtocolError, RequestHead, parse_request
 from swapper.router.intake import Intake, find_model, refusal
-from swapper.router.reply import render
+from swapper.router.line import FOREVER, ClientLine, Hall, State
 from swapper.router.routes import NameIn
-
-if TYPE_CHECKING:
-    from swapper.router.front import Front
 
 AHEAD_LIMIT = 64 * 1024
 """Most bytes that a client may send ahead while it is being answered; it is not read from beyond that."""
@@ -36,80 +27,34 @@ AHEAD_LIMIT = 64 * 1024
 BACKLOG_LIMIT = 1024 * 1024
 """Most bytes of a body that wait for the disk; the client is not read from beyond that."""
 
-WRITE_LIMIT = 128 * 1024
-"""Most bytes that wait for a client; the engine is not read from beyond that."""
-
 LEAST_PROGRESS = 16 * 1024
-"""A body must bring this many bytes, or its end, in each `body_timeout`: some 500 B/s with the default of 30 s."""
-
-_FOREVER = float("inf")
-_RESET = struct.pack("ii", 1, 0)
+"""A body must bring this many bytes, or its end, in each `body_timeout`: some 270 B/s with 60 s."""
 
 # See upstream.py. Smaller, because a body is scanned as it comes in, and nothing else goes on meanwhile.
 _BUFFER = bytearray(64 * 1024)
 _VIEW = memoryview(_BUFFER)
 
 
-class _State(enum.Enum):
-    """See the top of this file."""
+class Connection(ClientLine):
+    """One client's connection."""
 
-    HEAD = enum.auto()
-    BODY = enum.auto()
-    SETTLING = enum.auto()
-    BUSY = enum.auto()
-    LINGERING = enum.auto()
-    CLOSING = enum.auto()
+    __slots__ = ("_ahead", "_head", "_id", "_intake", "_running", "_searched")
 
-
-class Connection(asyncio.BufferedProtocol):
-    """One client's connection.
-
-    Attributes:
-        transport: The socket's.
-        paused: The client does not keep up with what it is sent.
-        deadline: On the loop's clock; `expired` is called some time after it.
-    """
-
-    __slots__ = ("_ahead", "_exchange", "_front", "_head", "_id", "_intake", "_mark", "_now", "_reading", "_running",
-                 "_searched", "_state", "deadline", "paused", "transport")  # fmt: skip
-
-    def __init__(self, front: "Front") -> None:
-        self.paused = False
-        self.deadline = _FOREVER
-        self._front = front
-        self._now = asyncio.get_running_loop().time
-        self._state = _State.HEAD
+    def __init__(self, front: Hall) -> None:
+        super().__init__(front)
         self._ahead = bytearray()  # what has come and is not dealt with: part of a head, or later requests
         self._searched = 0  # up to here there is no end of a head
         self._running = False
-        self._reading = True
         self._head: RequestHead | None = None
         self._id = b""
         self._intake: Intake | None = None
-        self._mark = 0  # what `deadline` compares progress with
-        self._exchange: Exchange | None = None
-
-    def __repr__(self) -> str:
-        return f"<Connection {self._state.name} {self._exchange or ''}>"
 
     @property
     def idle(self) -> bool:
         """Whether it waits for a request and has nothing of it."""
-        return self._state is _State.HEAD and not self._ahead
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is under way."""
-        return self._state in {_State.BODY, _State.SETTLING, _State.BUSY}
+        return self._state is State.HEAD and not self._ahead
 
     # What the loop calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there."""
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=WRITE_LIMIT)
-        self.deadline = self._now() + self._front.settings.idle_timeout
-        self._front.joined(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
         """Where the loop puts what it reads next."""
@@ -120,7 +65,7 @@ class Connection(asyncio.BufferedProtocol):
         data = bytes(_VIEW[:nbytes])
         if self._ahead:
             self._ahead += data
-            if self._state is not _State.HEAD or self._incomplete():
+            if self._state is not State.HEAD or self._incomplete():
                 self._hold()
                 return
             data = bytes(self._ahead)
@@ -131,26 +76,13 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """The client has left, or will send no more; either way the request under way is over."""
         self._gone()
+        self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop's signature
         """The connection is gone, by whoever's doing."""
         self._front.left(self)
         self._gone()
-        self._state = _State.CLOSING
-
-    def pause_writing(self) -> None:
-        """The client does not keep up."""
-        self.paused = True
-        self._watch_writing()
-        if self._exchange is not None:
-            self._exchange.pause()
-
-    def resume_writing(self) -> None:
-        """The client has caught up."""
-        self.paused = False
-        if self._exchange is not None:
-            self.deadline = _FOREVER
-            self._exchange.resume()
+        self._state = State.CLOSING
 
     # Requests in
 
@@ -162,23 +94,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _hold(self) -> None:
         """Read no more from a client that is far ahead."""
-        if self._state is not _State.HEAD and len(self._ahead) > AHEAD_LIMIT:
+        if self._state is not State.HEAD and len(self._ahead) > AHEAD_LIMIT:
             self._set_reading(on=False)
-
-    def _set_reading(self, *, on: bool) -> None:
-        if self._reading is not on and not self.transport.is_closing():
-            self._reading = on
-            if on:
-                self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
 
     def _run(self, data: bytes) -> None:
         """Deal with what has come, as far as possible; the rest is kept."""
         self._running = True
         while data:
             state = self._state
-            if state is _State.HEAD:
+            if state is State.HEAD:
                 if data.startswith(b"\r\n"):  # RFC 9112, 2.2: some clients send one too many
                     data = data[2:]
                     continue
@@ -192,9 +116,9 @@ class Connection(asyncio.BufferedProtocol):
                     break
                 else:
                     data = self._take_head(data, end)
-            elif state is _State.BODY and self._intake is not None:
+            elif state is State.BODY and self._intake is not None:
                 data = self._take_body(self._intake, data)
-            elif state is _State.LINGERING or state is _State.CLOSING:
+            elif state is State.LINGERING or state is State.CLOSING:
                 break
             else:
                 self._ahead += data
@@ -247,7 +171,7 @@ class Connection(asyncio.BufferedProtocol):
             return b""
         if head.expects and not data:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._state = _State.BODY
+        self._state = State.BODY
         self._mark = 0
         self.deadline = self._now() + settings.body_timeout
         return data
@@ -260,8 +184,8 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(error)
             return b""
         if intake.ended:
-            self._state = _State.SETTLING
-            self.deadline = _FOREVER
+            self._state = State.SETTLING
+            self.deadline = FOREVER
             if intake.store.settled:
                 self._body_ended(intake)
         elif intake.store.backlog > BACKLOG_LIMIT:
@@ -275,9 +199,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         if intake.store.error is not None:
             self._refuse(intake.store.error)
-        elif self._state is _State.SETTLING and intake.store.settled:
+        elif self._state is State.SETTLING and intake.store.settled:
             self._body_ended(intake)
-        elif self._state is _State.BODY and intake.store.backlog <= BACKLOG_LIMIT:
+        elif self._state is State.BODY and intake.store.backlog <= BACKLOG_LIMIT:
             self._set_reading(on=True)
 
     def _body_ended(self, intake: Intake) -> None:
@@ -300,10 +224,10 @@ class Connection(asyncio.BufferedProtocol):
         head = self._head
         if head is None:
             raise RuntimeError("a body without a head")
-        self._state = _State.BUSY
-        self.deadline = _FOREVER
+        self._state = State.BUSY
+        self.deadline = FOREVER
         if self.paused:
-            self._watch_writing()
+            self._watch_flushing()
         self._exchange = Exchange(self._front.services, self, self._now, head, self._id)
         if self._front.draining:
             self._exchange.keep = False
@@ -312,7 +236,7 @@ class Connection(asyncio.BufferedProtocol):
     def _hand_over(self, data: bytes) -> None:
         """Let aiohttp have the connection, from the first byte of this request on."""
         self._front.left(self)
-        self._state = _State.CLOSING
+        self._state = State.CLOSING
         self._set_reading(on=True)
         handler = self._front.others()
         self.transport.set_protocol(handler)
@@ -326,10 +250,10 @@ class Connection(asyncio.BufferedProtocol):
     def answered(self, *, keep: bool) -> None:
         """The answer has been written whole."""
         self._exchange = None
-        if not keep or self._front.draining or self._state is not _State.BUSY:
+        if not keep or self._front.draining or self._state is not State.BUSY:
             self._close()
             return
-        self._state = _State.HEAD
+        self._state = State.HEAD
         self._head = None
         self._id = b""
         self.deadline = self._now() + self._front.settings.idle_timeout
@@ -340,41 +264,17 @@ class Connection(asyncio.BufferedProtocol):
             self._set_reading(on=True)
             self._run(data)
 
-    def cut(self, *, reset: bool) -> None:
-        """The answer ends here, and not well."""
-        self._exchange = None
-        if reset:
-            # The body ends with the connection, so only a reset can say that this is not its end.
-            sock = self.transport.get_extra_info("socket")
-            if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._state = _State.CLOSING
-            self.transport.abort()
-        else:
-            self._close()
-
-    def reply(self, error: ApiError, request_id: bytes, *, keep: bool) -> int:
-        """Write an error as an answer; returns its length."""
-        with_body = self._head is None or self._head.method != b"HEAD"
-        answer = render(error, request_id, keep=keep, with_body=with_body)
-        self.transport.write(answer)
-        return len(answer)
-
-    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
-        """Run a task; if it crashes, the request is answered with an error."""
-        return self._front.spawn(work, name, self._crashed)
-
-    def _crashed(self) -> None:
-        if self._exchange is not None:
-            self._exchange.fail(ApiError("internal_error", "The router failed on this request.",
-                                         "Look at `journalctl -u swapper`."))  # fmt: skip
+    @property
+    def _bodyless(self) -> bool:
+        return self._head is not None and self._head.method == b"HEAD"
 
     def _refuse(self, error: ApiError) -> None:
         """Answer with an error in the middle of a request, whose rest is not wanted."""
         self._drop_body()
-        sent = self.reply(error, self._id or self._front.next_id(), keep=False)
+        self._id = self._id or self._front.next_id()
+        sent = self.reply(error, self._id, keep=False)
         self._front.refused(self._head, self._id, error, sent)
-        self._state = _State.LINGERING
+        self._state = State.LINGERING
         self._ahead.clear()
         self.deadline = self._now() + self._front.settings.linger
         self._set_reading(on=True)
@@ -393,45 +293,31 @@ class Connection(asyncio.BufferedProtocol):
         if exchange is not None:
             exchange.gone()
 
-    def _close(self) -> None:
-        self._state = _State.CLOSING
-        self._watch_writing()
-        self.transport.close()
-
     def close_idle(self) -> None:
         """Close it if nothing is under way."""
         if self.idle:
             self._close()
 
-    def abort(self) -> None:
-        """Close at once, whatever is under way."""
-        self.transport.abort()
-
     # Time
-
-    def _watch_writing(self) -> None:
-        self._mark = self.transport.get_write_buffer_size()
-        if self._state in {_State.BUSY, _State.CLOSING}:
-            self.deadline = self._now() + self._front.settings.stall_timeout
 
     def expired(self) -> None:
         """The deadline has passed: see whether there was progress, else give up."""
         match self._state:
-            case _State.HEAD if self._ahead:
+            case State.HEAD if self._ahead:
                 self._refuse(ApiError("client_too_slow", "The request head did not come in time.",
                                       "Send it faster."))  # fmt: skip
-            case _State.HEAD:
+            case State.HEAD:
                 self._close()
-            case _State.BODY if self._intake is not None:
-                size = self._intake.store.size
-                if size - self._mark >= LEAST_PROGRESS or not self._reading:
-                    self._mark = size
-                    self.deadline = self._now() + self._front.settings.body_timeout
-                else:
-                    self._refuse(ApiError("client_too_slow", "The request body came too slowly.", "Send it faster."))
-            case _State.BUSY | _State.CLOSING if 0 < self.transport.get_write_buffer_size() < self._mark:
-                self._watch_writing()
-            case _State.BUSY if not self.paused:
-                self.deadline = _FOREVER
+            case State.BODY if self._intake is not None:
+                self._expect_progress(self._intake.store.size)
+            case State.BUSY | State.CLOSING:
+                self._expect_flushing()
             case _:
                 self.abort()
+
+    def _expect_progress(self, size: int) -> None:
+        if self._reading and size - self._mark < LEAST_PROGRESS:
+            self._refuse(ApiError("client_too_slow", "The request body came too slowly.", "Send it faster."))
+        else:
+            self._mark = size
+            self.deadline = self._now() + self._front.settings.body_timeout

@@ -10,41 +10,19 @@ import itertools
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 
 from swapper.router.connection import Connection
 from swapper.router.errors import ApiError
 from swapper.router.http1 import RequestHead
+from swapper.router.line import ClientLine
 from swapper.router.ports import Record, Services
 from swapper.router.routes import Route
+from swapper.router.settings import FrontSettings
 
 _LOG = logging.getLogger(__name__)
 
 ON_ITS_WAY = 0.3
 """Seconds that a connection gets to send a request when the router is about to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrontSettings:
-    """Limits that clients meet. Times are seconds, sizes bytes.
-
-    Attributes:
-        max_body: Largest request body.
-        header_timeout: Longest time from the first byte of a head to its last.
-        body_timeout: Time in which a body must come to its end or bring 16 KiB.
-        idle_timeout: How long a connection is kept between requests.
-        stall_timeout: Time in which a client that is being answered must take at least one byte, once it is behind.
-        linger: How long the rest of a refused body is read and thrown away.
-        tick: Time between two rounds.
-    """
-
-    max_body: int = 512 * 1024 * 1024
-    header_timeout: float = 10.0
-    body_timeout: float = 30.0
-    idle_timeout: float = 75.0
-    stall_timeout: float = 120.0
-    linger: float = 5.0
-    tick: float = 1.0
 
 
 class Front:
@@ -77,7 +55,7 @@ class Front:
         self.draining = False
         self._find = find
         self.others = others
-        self._connections: set[Connection] = set()
+        self._connections: set[ClientLine] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
@@ -113,16 +91,16 @@ class Front:
         """A request id that no other request of this host is likely to have."""
         return b"%b-%x" % (self._id_prefix, next(self._ids))
 
-    def joined(self, connection: Connection) -> None:
+    def joined(self, line: ClientLine) -> None:
         """A connection is there."""
-        self._connections.add(connection)
+        self._connections.add(line)
         self._empty.clear()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self.settings.tick, self._round)
 
-    def left(self, connection: Connection) -> None:
+    def left(self, line: ClientLine) -> None:
         """A connection is gone, or is no longer ours."""
-        self._connections.discard(connection)
+        self._connections.discard(line)
         if not self._connections:
             self._empty.set()
 

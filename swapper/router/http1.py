@@ -144,12 +144,8 @@ class _Framing:
         return b"\r\n".join(lines) + b"\r\n" if lines else b""
 
 
-@lru_cache(1024)
 def _field(line: bytes) -> tuple[bytes | None, bytes]:
-    """One line of a header: its name in lower case, if it is one that is dealt with here, and its value.
-
-    Cached, because whoever sends a head sends the same lines again with the next one.
-    """
+    """One line of a header: its name in lower case, if it is one that is dealt with here, and its value."""
     match = _FIELD.fullmatch(line)
     if match is None:
         raise ProtocolError("invalid_request", "The header is malformed.")
@@ -157,7 +153,11 @@ def _field(line: bytes) -> tuple[bytes | None, bytes]:
     return name if name in _NOTED else None, match[2].strip(b" \t")
 
 
-@lru_cache(256)
+# Whoever sends a head sends the same lines again with the next one.
+_SHORT = 256
+_short_field = lru_cache(1024)(_field)
+
+
 def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
     match = _REQUEST_LINE.fullmatch(line)
     if match is not None:
@@ -170,6 +170,9 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
     raise ProtocolError("invalid_request", "The request line is malformed.")
 
 
+_short_request_line = lru_cache(256)(_request_line)
+
+
 def parse_request(head: bytes) -> RequestHead:
     """Parse a request head, up to and with the empty line that ends it.
 
@@ -177,7 +180,7 @@ def parse_request(head: bytes) -> RequestHead:
         ProtocolError: It is not one, or asks for what this server does not do.
     """
     first, *lines = head[:-4].split(b"\r\n")
-    method, target, version = _request_line(first)
+    method, target, version = _short_request_line(first) if len(first) < _SHORT else _request_line(first)
     framing = _Framing()
     hosts = 0
     expects = False
@@ -185,7 +188,7 @@ def parse_request(head: bytes) -> RequestHead:
     request_id: bytes | None = None
     forwarded = []
     for line in lines:
-        name, value = _field(line)
+        name, value = _short_field(line) if len(line) < _SHORT else _field(line)
         if name is None or name not in _OURS:
             forwarded.append(line)
             if name == b"content-type":
@@ -209,12 +212,14 @@ def parse_request(head: bytes) -> RequestHead:
                        framing.close or version == 0, expects, content_type, encoding, request_id)  # fmt: skip
 
 
-@lru_cache(256)
 def _status_line(line: bytes) -> tuple[int, int, bytes]:
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise ProtocolError("engine_broke_off", "the status line is malformed.")
     return 1 if match[1] == b"1" else 0, int(match[2][:3]), match[2]
+
+
+_short_status_line = lru_cache(256)(_status_line)
 
 
 def parse_response(head: bytes, method: bytes) -> ResponseHead:
@@ -228,12 +233,12 @@ def parse_response(head: bytes, method: bytes) -> ResponseHead:
         ProtocolError: It is not one.
     """
     first, *lines = head[:-4].split(b"\r\n")
-    version, status, status_line = _status_line(first)
+    version, status, status_line = _short_status_line(first) if len(first) < _SHORT else _status_line(first)
     framing = _Framing()
     events = False
     forwarded = []
     for line in lines:
-        name, value = _field(line)
+        name, value = _short_field(line) if len(line) < _SHORT else _field(line)
         if name is None or name not in _THEIRS:
             forwarded.append(line)
             if name == b"content-type":

@@ -3,8 +3,9 @@
 Rules of this file:
   * Response bytes go on as they come. They are read only as far as it takes to know where the response ends.
   * A connection is kept only after a response whose end was certain, and a request that was sent whole.
-  * An engine may close a kept connection just as a request is sent on it. If not one byte of an answer came, the job
-    is told that the connection was stale, and sends the request on a fresh one; nobody else retries anything.
+  * An engine may close a kept connection just as a request is sent on it. If it did so at once, and not one byte of an
+    answer came, the job is told that the connection was stale, and sends the request on a fresh one. Nobody else
+    retries anything, and nobody retries what an engine may have died of.
 """
 
 import asyncio
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 # itself reads at most, but allocates anew for each read.
 _BUFFER = bytearray(256 * 1024)
 _VIEW = memoryview(_BUFFER)
+
+STALE_SECONDS = 1.0
+"""An engine that closes a connection later than this had begun to work on what was sent."""
 
 _PAUSE_ABOVE = 128 * 1024
 
@@ -66,8 +70,8 @@ class Upstream(asyncio.BufferedProtocol):
         idle_since: When it was last used, on the loop's clock.
     """
 
-    __slots__ = ("_chunks", "_close", "_held", "_left", "_loop", "_mode", "_paused", "_pool", "_sent", "_tail",
-                 "_transport", "_used", "_waiter", "idle_since", "job", "path")  # fmt: skip
+    __slots__ = ("_begun", "_chunks", "_close", "_held", "_left", "_loop", "_mode", "_paused", "_pool", "_sent",
+                 "_tail", "_transport", "_used", "_waiter", "idle_since", "job", "path")  # fmt: skip
 
     def __init__(self, pool: "Pool", path: str) -> None:
         self.path = path
@@ -75,6 +79,7 @@ class Upstream(asyncio.BufferedProtocol):
         self.idle_since = 0.0
         self._loop = asyncio.get_running_loop()
         self._pool = pool
+        self._begun = 0.0  # when the request was sent, on the loop's clock
         self._used = False  # for an earlier request
         self._mode = _Mode.HEAD
         self._held = b""  # a response head that is not whole
@@ -115,6 +120,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._mode = _Mode.HEAD
         self._close = False
         self._sent = False
+        self._begun = self._loop.time()
 
     def pause_writing(self) -> None:
         """The engine does not keep up."""
@@ -252,7 +258,8 @@ class Upstream(asyncio.BufferedProtocol):
         job, self.job = self.job, None
         if job is None:
             return
-        if self._used and self._mode is _Mode.HEAD and not self._held:
+        early = self._loop.time() - self._begun <= STALE_SECONDS
+        if early and self._used and self._mode is _Mode.HEAD and not self._held:
             job.stale()
         else:
             job.broken(f"the connection broke: {exc}" if exc else "it closed the connection")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swapper.router.connection import AHEAD_LIMIT
+from swapper.router import upstream
+from swapper.router.connection import AHEAD_LIMIT, Connection
 from tests.router.conftest import PATIENCE, STREAM, Lab, Request, ScriptedEngine, answer, chunk, until
 
 CHAT = b'{"model": "a", "messages": []}'
@@ -87,6 +88,7 @@ async def test_a_client_that_is_far_ahead_is_not_read_from(lab: Lab) -> None:
     sending = asyncio.create_task(_send_many(caller.post, body, count))
     await asyncio.wait_for(lab.leases.asked.wait(), PATIENCE)
     [connection] = lab.front._connections
+    assert isinstance(connection, Connection)
     await until(lambda: not connection.transport.is_reading())
     assert AHEAD_LIMIT < len(connection._ahead) <= AHEAD_LIMIT + 65536
     lab.leases.at_once = True
@@ -247,6 +249,22 @@ async def test_a_kept_connection_that_the_engine_closes_is_replaced(lab: Lab) ->
     assert len(lab.leases.tickets) == 2, "the lease was kept meanwhile"
 
 
+async def test_an_engine_that_dies_at_work_is_not_asked_twice(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "STALE_SECONDS", 0.0)
+
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(lab.engine.requests) == 2:
+            raise ConnectionError
+        await ScriptedEngine.echo(request, reader, writer)
+
+    lab.engine.script = script
+    caller = await lab.call()
+    for status in (200, 502):
+        await caller.post(CHAT)
+        assert (await caller.answer())[0] == status
+    assert len(lab.engine.requests) == 2
+
+
 async def test_a_fresh_connection_is_not_tried_twice(lab: Lab) -> None:
     async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         raise ConnectionError(request, reader, writer)
@@ -325,6 +343,7 @@ def test_it_does_not_matter_how_requests_are_cut(cuts: list[int], tmp_path_facto
             caller = await lab.call()
             await until(lambda: lab.front.connections)
             [connection] = lab.front._connections
+            assert isinstance(connection, Connection)
             data = _WHOLE + _CHUNKED
             for start, end in pairwise(sorted({0, len(data), *cuts})):
                 connection.get_buffer(-1)[: end - start] = data[start:end]

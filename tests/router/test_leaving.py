@@ -218,6 +218,18 @@ async def test_a_reader_that_stands_still_is_dropped(lab: Lab) -> None:
     await _gone(lab)
 
 
+@pytest.mark.settings(stall_timeout=0.2)
+async def test_a_client_that_has_said_goodbye_is_not_waited_for(lab: Lab) -> None:
+    await _pour(lab, 64 * 1024 * 1024)
+    caller = await lab.call()
+    caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    await caller.post(CHAT)
+    await until(lambda: lab.front._connections and all(line.paused for line in lab.front._connections))
+    caller.writer.write_eof()
+    await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
+    await _gone(lab)
+
+
 async def test_the_lease_ends_when_the_engine_is_done_with_a_slow_reader(lab: Lab) -> None:
     async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         del request, reader
