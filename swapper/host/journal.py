@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
@@ -31,9 +32,6 @@ _VARLINK: Final = "/run/systemd/journal/io.systemd.journal"
 _IDENTIFIER: Final = "swapper"
 _BACKLOG: Final = 4096  # entries that may wait for journald; then they are dropped rather than held in memory
 _BATCH: Final = 500  # lines read at a time
-_FURTHEST: Final = 5000  # lines looked at for the tail of one start
-
-_STARTING: Final = "7d4958e842da4a758f6c1cdc7b36dcc5"  # SD_MESSAGE_UNIT_STARTING of sd-messages.h
 
 type _Reader = Any  # systemd.journal.Reader, which has no types
 
@@ -81,7 +79,8 @@ def tail(unit: str, invocation: str, lines: int, *, patience: float = 0.0) -> tu
     """The last lines that a unit's processes wrote after one of its starts. Blocks: for a thread.
 
     Of a process that ended at once journald may not find out the invocation. Its lines, the very ones that tell why,
-    are known by their place: after systemd's word that it starts the unit.
+    are known by their time: after systemd's last word on the start before. (Not after its first on this one, which can
+    come later than what the process prints.)
 
     Args:
         unit: Full name.
@@ -95,10 +94,20 @@ def tail(unit: str, invocation: str, lines: int, *, patience: float = 0.0) -> tu
     if patience:
         _synchronize(patience)
     with journal.Reader() as reader:
-        reader.add_match(_SYSTEMD_UNIT=unit)
-        reader.add_disjunction()
-        reader.add_match(_PID="1", UNIT=unit, MESSAGE_ID=_STARTING)
-        return _last_of(reader, invocation, lines)
+        since, until = _span(reader, unit, invocation)
+        reader.flush_matches()
+        reader.add_match(_SYSTEMD_UNIT=unit, **({} if since else {"_SYSTEMD_INVOCATION_ID": invocation}))
+        if until:
+            reader.seek_realtime(until)
+        else:
+            reader.seek_tail()
+        found: list[str] = []
+        while len(found) < lines and (entry := reader.get_previous()):
+            if since and entry["__REALTIME_TIMESTAMP"] <= since:
+                break
+            if entry.get("_SYSTEMD_INVOCATION_ID", invocation) == invocation:
+                found.append(_text(entry))
+    return tuple(reversed(found))
 
 
 async def follow(unit: str, lines: int) -> AsyncGenerator[str]:
@@ -170,22 +179,21 @@ class _Follower:
             self._reader.close()
 
 
-def _last_of(reader: _Reader, invocation: str, lines: int) -> tuple[str, ...]:
+def _span(reader: _Reader, unit: str, invocation: str) -> tuple[datetime | None, datetime | None]:
+    """From systemd's last word on the start before to its first on the next; None where it said nothing."""
+    reader.add_match(_PID="1", UNIT=unit)
     reader.seek_tail()
-    found: list[str] = []
-    for _ in range(_FURTHEST):
-        if not (entry := reader.get_previous()):
-            break
-        of = entry.get("_SYSTEMD_INVOCATION_ID")
-        if entry.get("_PID") == 1:
-            if entry.get("INVOCATION_ID") == invocation:
-                break
-            found.clear()  # they came after a later start
-        elif of == invocation and len(found) >= lines:
-            break
-        elif of in {invocation, None}:
-            found.append(_text(entry))
-    return tuple(reversed(found[:lines]))
+    until: datetime | None = None
+    heard = False
+    while entry := reader.get_previous():
+        time: datetime = entry["__REALTIME_TIMESTAMP"]
+        if entry.get("INVOCATION_ID") == invocation:
+            heard = True
+        elif heard:
+            return time, until
+        else:
+            until = time
+    return (datetime.min.replace(tzinfo=UTC), until) if heard else (None, None)
 
 
 def _last(reader: _Reader, lines: int) -> tuple[str, ...]:

@@ -79,10 +79,12 @@ def test_a_log_record_becomes_an_entry_with_its_exception() -> None:
 
 
 def test_the_tail_is_of_one_start_and_complete_as_soon_as_it_failed() -> None:
-    starts = [fail() for _ in range(10)]
-    assert len(set(starts)) == 10
-    for invocation in starts:
+    starts = []
+    for _ in range(10):
+        starts.append(invocation := fail())
         assert tail(UNIT, invocation, 100, patience=10.0) == (*LINES, "raw \N{REPLACEMENT CHARACTER} bytes")
+    assert len(set(starts)) == 10
+    assert tail(UNIT, starts[-2], 100) == (*LINES, "raw \N{REPLACEMENT CHARACTER} bytes")
     assert tail(UNIT, starts[-1], 2, patience=10.0) == (LINES[-1], "raw \N{REPLACEMENT CHARACTER} bytes")
 
 
@@ -97,11 +99,13 @@ def test_lines_are_followed_from_the_last_ones_on() -> None:
     async def test() -> None:
         async with asyncio.timeout(30), aclosing(follow(UNIT, 3)) as lines:
             old = [await anext(lines) for _ in range(3)]
-            assert old[-1] == f"Failed to start {UNIT}."
+            assert len(set(old)) == 3
             process = await asyncio.create_subprocess_exec("systemctl", "start", UNIT, stderr=subprocess.DEVNULL)
-            new = [await anext(lines) for _ in range(7)]
+            new = [await anext(lines)]
+            while LINES[-1] not in new:  # systemd's lines come by another way, and may be in between
+                new.append(await anext(lines))
             assert new[0] == f"Starting {UNIT}..."
-            assert tuple(new[1:6]) == LINES
+            assert tuple(line for line in new if line.startswith("line ")) == LINES
             await process.wait()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
