@@ -6,10 +6,13 @@ Rules of this file:
   * An engine may close a kept connection just as a request is sent on it. If it did so at once, and not one byte of an
     answer came, the job is told that the connection was stale, and sends the request on a fresh one. Nobody else
     retries anything, and nobody retries what an engine may have died of.
+  * A stream that vLLM ends because it is being stopped (`finish_reason` `abort`, then `[DONE]`) looks whole, and is
+    not: it counts as broken off.
 """
 
 import asyncio
 import enum
+import re
 from typing import TYPE_CHECKING, Protocol, cast
 
 from swapper.router.body import Body
@@ -28,6 +31,10 @@ STALE_SECONDS = 1.0
 """An engine that closes a connection later than this had begun to work on what was sent."""
 
 _PAUSE_ABOVE = 128 * 1024
+
+# Within what a model says quotes are escaped, so this cannot stand there.
+_ABORT = b'"abort"'
+_ABORTED = re.compile(rb'"finish_reason": ?"abort"')
 
 
 class Job(Protocol):
@@ -177,8 +184,9 @@ class Upstream(asyncio.BufferedProtocol):
             before, data = self._read_head(job, data)
             if not before:
                 return
-        done = False
+        done = gives_up = False
         if self._mode is _Mode.CHUNKS:
+            data, gives_up = _before_abort(data) if _ABORT in data else (data, False)
             self._tail = data if len(data) >= 4 else self._tail[-4:] + data
             data = self._read_chunks(job, data)
             done = self._chunks.done
@@ -191,7 +199,11 @@ class Upstream(asyncio.BufferedProtocol):
                     self._close = True
         if before or data:
             job.write(before + data)
-        if done:
+        if gives_up:
+            self.job = None
+            self._transport.abort()
+            job.broken("it was stopped")
+        elif done:
             self._finish()
 
     def _read_head(self, job: Job, data: bytes) -> tuple[bytes, bytes]:
@@ -268,3 +280,13 @@ class Upstream(asyncio.BufferedProtocol):
         """Close at once, whatever is under way; the job is not told."""
         self.job = None
         self._transport.abort()
+
+
+def _before_abort(data: bytes) -> tuple[bytes, bool]:
+    """The chunks before the one in which the engine gives a stream up, and whether it does."""
+    match = _ABORTED.search(data)
+    if match is None:
+        return data, False
+    size_end = data.rfind(b"\r\ndata:", 0, match.start())
+    chunk_before = data.rfind(b"\r\n", 0, size_end) if size_end > 0 else -1
+    return data[: 0 if chunk_before < 0 else chunk_before + 2], True

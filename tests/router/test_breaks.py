@@ -89,6 +89,25 @@ async def test_a_stream_whose_engine_dies_ends_in_an_error_event(lab: Lab) -> No
     assert (record.status, record.reason) == (200, "engine_broke_off")
 
 
+@pytest.mark.parametrize("space", [b"", b" "])
+async def test_a_stream_that_the_engine_gives_up_does_not_look_whole(lab: Lab, space: bytes) -> None:
+    last = b'data: {"choices": [{"delta": {}, "finish_reason":%b"abort"}]}\n\n' % space
+    quoted = b'data: {"choices": [{"delta": {"content": "\\"finish_reason\\":%b\\"abort\\""}}]}\n\n' % space
+    end = chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+    caller = await _begin(lab, STREAM + chunk(quoted) + chunk(b"data: 2\n\n") + chunk(last) + end)
+    assert await caller.chunk() == quoted
+    assert await caller.chunk() == b"data: 2\n\n"
+    assert _code((await caller.chunk())[6:]) == "engine_broke_off"
+    assert await caller.rest() == b""
+    [record] = await lab.finished(1)
+    assert (record.status, record.reason) == (200, "engine_broke_off")
+
+
+async def test_a_stream_of_which_nothing_came_before_it_is_given_up(lab: Lab) -> None:
+    caller = await _begin(lab, STREAM + chunk(b'data: {"finish_reason":"abort"}\n\n') + b"0\r\n\r\n")
+    assert b"abort" not in await caller.rest()
+
+
 async def test_a_stream_whose_lease_is_taken_away_says_why(lab: Lab) -> None:
     caller = await _begin(lab, STREAM + chunk(b"data: 1\n\n"))
     assert await caller.chunk() == b"data: 1\n\n"
