@@ -10,7 +10,6 @@ Rules of this file:
 import asyncio
 import errno
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +25,21 @@ MEMORY_LIMIT = 1024 * 1024
 BLOCK = 256 * 1024
 """Bytes read from a file at a time."""
 
+_NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR})  # open(2): what file systems without it say
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def _open_nameless(directory: Path) -> int:
+    """A file for writing and reading that nobody else can find; `tempfile` would double what this module imports."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
+    except OSError as exc:
+        if exc.errno not in _NO_TMPFILE:
+            raise
+    path = directory / os.urandom(16).hex()
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    path.unlink()
+    return descriptor
 
 
 class SpoolFile:
@@ -35,7 +48,7 @@ class SpoolFile:
     __slots__ = ("_shares", "raw")
 
     def __init__(self, directory: Path) -> None:
-        self.raw: FileIO = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115 - its last user closes it
+        self.raw = FileIO(_open_nameless(directory), "r+b")
         self._shares = 1
 
     def share(self) -> None:

@@ -15,9 +15,8 @@ Every state has a deadline (`expired`), except SETTLING, and BUSY as long as the
 
 from swapper.router.errors import ApiError
 from swapper.router.exchange import Exchange
-from swapper.router.form import is_form
 from swapper.router.http1 import HEAD_LIMIT, ProtocolError, RequestHead, parse_request
-from swapper.router.intake import Intake, find_model, refusal
+from swapper.router.intake import Intake, find_model, is_form, refusal
 from swapper.router.line import FOREVER, ClientLine, Hall, State
 from swapper.router.routes import NameIn
 
@@ -154,7 +153,7 @@ class Connection(ClientLine):
         body = data[end:stop]
         exchange = self._begin()
         try:
-            found = find_model(head, body, is_form=form)
+            found = find_model(head, body, form=form)
         except ApiError as error:
             exchange.fail(error)
         else:
@@ -165,7 +164,7 @@ class Connection(ClientLine):
         """The body has not come yet, or not all of it."""
         settings, spool = self._front.settings, self._front.services.spool
         try:
-            self._intake = Intake(head, spool, settings.max_body, self._stored, is_form=form)
+            self._intake = Intake(head, spool, settings.max_body, self._stored, form=form)
         except ApiError as error:
             self._refuse(error)
             return b""

@@ -17,11 +17,6 @@ def _invalid(what: str) -> ApiError:
                     "Send multipart/form-data as curl's --form does.")  # fmt: skip
 
 
-def is_form(content_type: bytes) -> bool:
-    """Whether a Content-Type announces a multipart form."""
-    return content_type[:19].lower() == b"multipart/form-data"
-
-
 class FormScanner:
     """Scans a form piece by piece: `feed` each, then `finish`."""
 
@@ -76,15 +71,3 @@ class FormScanner:
             return Found(self._model.decode())
         except UnicodeDecodeError as exc:
             raise model_invalid() from exc
-
-
-def inspect_form(content_type: bytes, body: bytes) -> Found:
-    """Find the model's name in a form that is held in memory.
-
-    Raises:
-        ApiError: As `FormScanner`.
-    """
-    scanner = FormScanner(content_type)
-    if body:
-        scanner.feed(body)
-    return scanner.finish()

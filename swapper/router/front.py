@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import secrets
+import os
 from collections.abc import Callable, Coroutine
 
 from swapper.router.connection import Connection
@@ -60,7 +60,7 @@ class Front:
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._empty.set()
-        self._id_prefix = secrets.token_hex(4).encode()
+        self._id_prefix = os.urandom(4).hex().encode()
         self._ids = itertools.count(1)
 
     def __call__(self) -> Connection:

@@ -6,7 +6,6 @@ from typing import Protocol
 from swapper.router.body import Spool, Store
 from swapper.router.chunks import Chunks
 from swapper.router.errors import ApiError
-from swapper.router.form import FormScanner, inspect_form
 from swapper.router.found import Found
 from swapper.router.http1 import ProtocolError, RequestHead
 from swapper.router.scan import JsonScanner, inspect
@@ -27,13 +26,29 @@ def refusal(exc: ProtocolError) -> ApiError:
     return ApiError(exc.code, exc.message, "Send HTTP/1.1 as RFC 9112 has it.")
 
 
-def find_model(head: RequestHead, data: bytes, *, is_form: bool) -> Found:
+def is_form(content_type: bytes) -> bool:
+    """Whether a Content-Type announces a multipart form."""
+    return content_type[:19].lower() == b"multipart/form-data"
+
+
+def _form_scanner(content_type: bytes) -> Scanner:
+    from swapper.router.form import FormScanner  # noqa: PLC0415 - its parser costs every start otherwise
+
+    return FormScanner(content_type)
+
+
+def find_model(head: RequestHead, data: bytes, *, form: bool) -> Found:
     """What a body in memory says.
 
     Raises:
         ApiError: 400.
     """
-    return inspect_form(head.content_type, data) if is_form else inspect(data)
+    if not form:
+        return inspect(data)
+    scanner = _form_scanner(head.content_type)
+    if data:
+        scanner.feed(data)
+    return scanner.finish()
 
 
 class Intake:
@@ -44,10 +59,10 @@ class Intake:
         ended: All have come.
     """
 
-    __slots__ = ("_chunks", "_head", "_is_form", "_left", "_max_body", "_scanner", "_spool", "ended", "store")
+    __slots__ = ("_chunks", "_form", "_head", "_left", "_max_body", "_scanner", "_spool", "ended", "store")
 
     def __init__(
-        self, head: RequestHead, spool: Spool, max_body: int, notify: Callable[[], None], *, is_form: bool
+        self, head: RequestHead, spool: Spool, max_body: int, notify: Callable[[], None], *, form: bool
     ) -> None:
         """Expect a body.
 
@@ -56,7 +71,7 @@ class Intake:
             spool: Keeps it if it is large.
             max_body: Most bytes it may have.
             notify: Called when some of it has been written to disk, and when that failed.
-            is_form: It is a multipart form, else JSON.
+            form: It is a multipart form, else JSON.
 
         Raises:
             ApiError: 413: it is announced to be too large.
@@ -64,7 +79,7 @@ class Intake:
         self._head = head
         self._spool = spool
         self._max_body = max_body
-        self._is_form = is_form
+        self._form = form
         self._left = head.length or 0
         if self._left > max_body:
             raise self._too_large()
@@ -107,7 +122,7 @@ class Intake:
             raise self._too_large()
         if size > self._spool.memory_limit:
             if self._scanner is None:
-                self._scanner = FormScanner(self._head.content_type) if self._is_form else JsonScanner()
+                self._scanner = _form_scanner(self._head.content_type) if self._form else JsonScanner()
                 if self.store.size:
                     self._scanner.feed(self.store.held())
             self._scanner.feed(payload)
@@ -122,7 +137,7 @@ class Intake:
         if self._scanner is not None:
             return self._scanner.finish(), None
         data = self.store.held()
-        return find_model(self._head, data, is_form=self._is_form), data
+        return find_model(self._head, data, form=self._form), data
 
     def close(self) -> None:
         """Forget it."""

@@ -1,10 +1,18 @@
 """An error as an HTTP/1.1 answer."""
 
-from http import HTTPStatus
+from functools import cache
 
 from swapper.router.errors import ApiError
 
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+@cache
+def _reason(status: int) -> bytes:
+    from http import HTTPStatus  # noqa: PLC0415 - a start without errors does not need it
+
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b"Error"
 
 
 def render(error: ApiError, request_id: bytes, *, keep: bool, with_body: bool) -> bytes:
@@ -21,5 +29,5 @@ def render(error: ApiError, request_id: bytes, *, keep: bool, with_body: bool) -
     if not keep:
         extra += b"Connection: close\r\n"
     return b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%bX-Request-Id: %b\r\n\r\n%b" % (
-        error.status, _REASONS.get(error.status, b"Error"), len(body), extra, request_id, body if with_body else b""
+        error.status, _reason(error.status), len(body), extra, request_id, body if with_body else b""
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -107,6 +108,16 @@ async def test_a_spool_directory_that_is_not_there(lab: Lab, tmp_path: Path) -> 
     status, _, returned = await caller.answer()
     assert (status, _code(returned)) == (500, "spool_failed")
     (tmp_path / "spool").mkdir()
+
+
+async def test_a_file_system_without_nameless_files(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is left of the flag where it is not known; the answer is then EISDIR (open(2)).
+    monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)
+    body = b'{"model": "a", "pad": "' + b"x" * 2 * MIB + b'"}'
+    caller = await lab.call()
+    await caller.post(body)
+    assert (await caller.answer())[2] == body
+    assert list((tmp_path / "spool").iterdir()) == []
 
 
 async def test_an_engine_that_answers_before_it_has_read_all(lab: Lab) -> None:

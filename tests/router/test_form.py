@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swapper.router.errors import ApiError
-from swapper.router.form import FormScanner, inspect_form, is_form
+from swapper.router.form import FormScanner
 from swapper.router.found import Found
+from swapper.router.intake import is_form
 
 TYPE = b'multipart/form-data; boundary="Xb"'
 
@@ -65,7 +66,6 @@ def test_a_form_without_a_proper_boundary_is_refused(boundary: bytes) -> None:
     assert _outcome(form((b'"model"', b"a")), [], b"multipart/form-data" + boundary) == "invalid_multipart"
 
 
-def test_a_form_in_memory() -> None:
-    assert inspect_form(TYPE, form((b'"model"', b"a"))) == Found("a")
+def test_forms_are_known_by_their_type() -> None:
     assert is_form(b"Multipart/Form-Data; boundary=x")
     assert not is_form(b"application/json")
