@@ -13,7 +13,8 @@ asks and stops it.  (``tests/run --vllm`` has the real one.)
 
 It answers with ``reply.txt`` from the model's folder; ``LOOP`` in the message makes it go on until ``max_tokens``.
 STANDIN_LOAD_SECONDS is how long the load takes (0.2), STANDIN_TOKEN_SECONDS how long a word takes in a stream (0.005).
-``GET /standin/argv`` tells the command line and the environment it was started with.
+``GET /standin/argv`` tells the command line and the environment it was started with, ``GET /standin/body`` the bytes of
+the last chat that it was sent.
 """
 
 import argparse
@@ -79,6 +80,7 @@ class Engine:
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     open_requests: int = 0
+    last_body: bytes = b""
 
     def words(self, text: str, body: dict[str, Any]) -> list[str]:
         """The words of the reply, no more than the body's max_tokens."""
@@ -193,6 +195,7 @@ async def _stream(request: web.Request, chunks: AsyncIterator[dict[str, Any]]) -
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
+    request.app[ENGINE].last_body = await request.read()
     try:
         body = await request.json()
     except ValueError as error:
@@ -256,6 +259,11 @@ async def started_with(request: web.Request) -> web.Response:
     return web.json_response({"argv": sys.argv, "env": dict(os.environ)})
 
 
+async def was_sent(request: web.Request) -> web.Response:
+    """GET /standin/body: what came, byte by byte."""
+    return web.Response(body=request.app[ENGINE].last_body)
+
+
 async def sleep(request: web.Request) -> web.Response:
     """POST /sleep?level=1."""
     request.app[ENGINE].awake.clear()
@@ -283,6 +291,7 @@ def application(engine: Engine) -> web.Application:
     app.router.add_get("/v1/models", models)
     app.router.add_get("/health", health)
     app.router.add_get("/standin/argv", started_with)
+    app.router.add_get("/standin/body", was_sent)
     if DEVELOPER:
         app.router.add_post("/sleep", sleep)
         app.router.add_post("/wake_up", wake_up)
