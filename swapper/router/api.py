@@ -5,81 +5,24 @@ Every answer closes its connection, so that the next request comes to `router.fr
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from swapper import __version__
-from swapper.config import ConfigError, Model
+from swapper.config import Model
 from swapper.core.events import UnloadAsked
-from swapper.core.model import Failure
 from swapper.router import page
-from swapper.router.catalog import Catalog, Json, change_fields
+from swapper.router.catalog import Json, change_fields
 from swapper.router.errors import ApiError
-from swapper.router.feed import Change, Feed
-from swapper.router.orders import UnitOrders
-from swapper.router.runtime import Runtime, Ticket
+from swapper.router.feed import Change
+from swapper.router.loading import Loading
+from swapper.router.parts import Parts
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-type Follow = Callable[[str, int], AsyncIterator[str]]
-"""A unit's journal: its last lines, then new ones as they come."""
-
-type Recent = Callable[[str, int], Awaitable[Sequence[str]]]
-"""A unit's last lines."""
 
 KEEPALIVE = 15.0
 """Seconds between comments in a stream of events in which nothing happens."""
-
-
-class Directory(Protocol):
-    """Who knows the models by name."""
-
-    def find(self, name: str) -> Model:
-        """The model of this name or alias; raises ApiError."""
-
-    @property
-    def mistakes(self) -> Sequence[ConfigError]:
-        """Why the last configuration read was refused; empty when it was not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the application works with."""
-
-    directory: Directory
-    catalog: Catalog
-    runtime: Runtime
-    orders: UnitOrders
-    feed: Feed
-    follow: Follow
-    recent: Recent
-    explain: Callable[[Failure, str], Awaitable[ApiError]]
-
-
-class Loading:
-    """Asks for a lease only to have the model loaded, and lets it go at once."""
-
-    def __init__(self) -> None:
-        self.ticket: Ticket | None = None
-        self.loaded: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
-
-    def admitted(self, socket: str) -> None:  # noqa: ARG002 — the contract's
-        """The model is ready."""
-        self._settle(None)
-
-    def rejected(self, failure: Failure) -> None:
-        """The model could not be loaded."""
-        self._settle(failure)
-
-    def aborted(self, failure: Failure) -> None:
-        """The model went away in the same moment."""
-        self._settle(failure)
-
-    def _settle(self, failure: Failure | None) -> None:
-        if not self.loaded.done():
-            self.loaded.set_result(failure)
 
 
 class Api:

@@ -9,9 +9,8 @@ import contextlib
 import logging
 import socket
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from pathlib import Path
-
-from aiohttp import web
 
 from swapper import config as configuration
 from swapper.config import Config, ConfigError, ConfigErrors, Model
@@ -21,21 +20,23 @@ from swapper.core.scheduler import Scheduler
 from swapper.host import journal, notify
 from swapper.host.status import UnitStatus
 from swapper.host.units import Units
-from swapper.router import routes, specs
-from swapper.router.api import Api, Loading, Parts
+from swapper.router import late, routes, specs
 from swapper.router.body import Spool
 from swapper.router.catalog import Catalog, started_now
 from swapper.router.errors import ApiError
 from swapper.router.explain import Explainer
 from swapper.router.feed import Feed
-from swapper.router.front import Front, FrontSettings
-from swapper.router.media import MediaFetcher
+from swapper.router.front import Front
+from swapper.router.late import LateApplication, LateMedia
+from swapper.router.loading import Loading
 from swapper.router.orders import UnitOrders
+from swapper.router.parts import Parts
 from swapper.router.places import Places
 from swapper.router.pool import Pool
 from swapper.router.ports import Services
 from swapper.router.requestlog import RequestLog
 from swapper.router.runtime import Runtime
+from swapper.router.settings import FrontSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -76,8 +77,8 @@ class Router:
         self._explain = Explainer(self._places, self._scheduler, self._feed, _tail)
         self._units: Units | None = None
         self._front: Front | None = None
-        self._runner: web.AppRunner | None = None
-        self._media: MediaFetcher | None = None
+        self._application: LateApplication | None = None
+        self._media: LateMedia | None = None
         self._media_settings = (self._config.media, self._config.router.max_body)
         self._spool: Spool | None = None
         self._servers: list[asyncio.Server] = []
@@ -108,13 +109,8 @@ class Router:
         self._spool = Spool(self._config.router.spool)
         catalog = Catalog(self._places, self._scheduler, self._feed, self._statuses, started_now())
         parts = Parts(self, catalog, self._runtime, orders, self._feed, journal.follow, journal.recent, self._explain)
-        self._runner = web.AppRunner(
-            Api(parts).application(), handler_cancellation=True, access_log=None, shutdown_timeout=LAST_WORDS
-        )
-        await self._runner.setup()
-        if self._runner.server is None:
-            raise RuntimeError("aiohttp gave no server")
-        self._front = Front(self._services(), self._front_settings(), routes.find, self._runner.server)
+        self._application = LateApplication(partial(late.runner, parts, LAST_WORDS))
+        self._front = Front(self._services(), self._front_settings(), routes.find, self._application)
         loop = asyncio.get_running_loop()
         for listening in sockets:
             self._servers.append(await loop.create_server(self._front, sock=listening, backlog=BACKLOG))
@@ -131,8 +127,8 @@ class Router:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._application is not None:
+            await self._application.close()
         self._runtime.close()
         if self._orders is not None:
             await self._orders.close()
@@ -172,7 +168,7 @@ class Router:
     def idle(self) -> bool:
         """Whether nothing would be missed if the router ended: no connection, no request, no resident."""
         connections = self._front.connections if self._front is not None else 0
-        others = len(self._runner.server.connections) if self._runner is not None and self._runner.server else 0
+        others = self._application.connections if self._application is not None else 0
         residents = any(record.state.resident for record in self._scheduler.records())
         return not (connections or others or residents or self._runtime.requests)
 
@@ -232,7 +228,7 @@ class Router:
         if self._media is None or self._media_settings != settings:
             if self._media is not None:
                 self._spawn(_retire(self._media, self._media_settings[0].timeout), "retire media")
-            self._media, self._media_settings = MediaFetcher(settings[0], self._spool, settings[1]), settings
+            self._media, self._media_settings = LateMedia(settings[0], self._spool, settings[1]), settings
         return Services(
             leases=self._runtime,
             pool=self._pool,
@@ -326,7 +322,7 @@ def _tail(unit: str, invocation: str, lines: int) -> Sequence[str]:
     return journal.tail(unit, invocation, lines, patience=0.5)
 
 
-async def _retire(media: MediaFetcher, after: float) -> None:
+async def _retire(media: LateMedia, after: float) -> None:
     """Close a fetcher that nobody starts to use any more, once what it fetches must have ended."""
     await asyncio.sleep(after)
     await media.close()

@@ -1,0 +1,44 @@
+"""What the router's own answers are made of: contracts, known without the library that makes the answers."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from swapper.config import ConfigError, Model
+from swapper.core.model import Failure
+from swapper.router.catalog import Catalog
+from swapper.router.errors import ApiError
+from swapper.router.feed import Feed
+from swapper.router.orders import UnitOrders
+from swapper.router.runtime import Runtime
+
+type Follow = Callable[[str, int], AsyncIterator[str]]
+"""A unit's journal: its last lines, then new ones as they come."""
+
+type Recent = Callable[[str, int], Awaitable[Sequence[str]]]
+"""A unit's last lines."""
+
+
+class Directory(Protocol):
+    """Who knows the models by name."""
+
+    def find(self, name: str) -> Model:
+        """The model of this name or alias; raises ApiError."""
+
+    @property
+    def mistakes(self) -> Sequence[ConfigError]:
+        """Why the last configuration read was refused; empty when it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application works with."""
+
+    directory: Directory
+    catalog: Catalog
+    runtime: Runtime
+    orders: UnitOrders
+    feed: Feed
+    follow: Follow
+    recent: Recent
+    explain: Callable[[Failure, str], Awaitable[ApiError]]
