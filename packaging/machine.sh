@@ -153,9 +153,9 @@ copy_sources() {  # TARGET [PATHSPEC…]
 # ---- images --------------------------------------------------------------------------------------------------------
 
 # NAME PACKAGE….  Sets IMAGE.  The folder is named after its content's description, so an image is never out of date; one
-# that nobody describes any more is removed once no machine uses it.
+# that nobody describes any more is removed unless a script that asked for it still runs.
 machine_image() {
-    local name=$1 recipe digest lock
+    local name=$1 recipe digest lock use
     shift
     recipe=$(sed -e 's/#.*//' -e '/^ *$/d' "$REPO/packaging/images/$name"; if (($#)); then echo "fetch $*"; fi)
     digest=$({ echo "$recipe"; declare -f _image_build _image_settle; } | sha256sum | cut -c1-12)
@@ -166,6 +166,8 @@ machine_image() {
         step "Making image $name (once; a minute or two)" _image_build "$recipe" "$IMAGE"
         _remove_old_images "$name"
     fi
+    exec {use}<"$IMAGE"
+    flock --shared "$use"
     exec {lock}>&-
 }
 
@@ -229,10 +231,9 @@ _remove_old_images() {  # NAME
 machine_new() {  # IMAGE
     MACHINE=$(mktemp -d "$CACHE/machines/XXXXXX")
     MACHINES+=("$MACHINE")
-    local lock image_lock
-    exec {lock}>"$MACHINE/lock" {image_lock}<"$1"
+    local lock
+    exec {lock}>"$MACHINE/lock"
     flock "$lock"
-    flock --shared "$image_lock"
     mkdir "$MACHINE/root"
     _mount_overlay "$1" "$MACHINE" || cp -a --reflink=auto "$1/." "$MACHINE/root/"
 }
