@@ -17,8 +17,8 @@ if not Path("/run/systemd/system").is_dir() or os.geteuid() != 0:
 
 from swapper.host.units import Units
 
-__all__ = ["ACTIVATING", "ACTIVE", "DEACTIVATING", "FAILED", "INACTIVE", "PATIENCE", "Units", "Watch", "command", "refusal",
-           "run", "watching"]  # fmt: skip
+__all__ = ["ACTIVATING", "ACTIVE", "DEACTIVATING", "FAILED", "INACTIVE", "PATIENCE"]
+__all__ += ["Units", "Watch", "command", "refusal", "run", "watching"]
 
 PATIENCE = 30.0
 """Seconds after which an event that has not come will not come."""
