@@ -95,6 +95,8 @@ class Connection(ClientLine):
         """Read no more from a client that is far ahead."""
         if self._state is not State.HEAD and len(self._ahead) > AHEAD_LIMIT:
             self._set_reading(on=False)
+            if self._state is State.BUSY and not self.paused:
+                self._rest()
 
     def _run(self, data: bytes) -> None:
         """Deal with what has come, as far as possible; the rest is kept."""

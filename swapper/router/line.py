@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import select
 import socket
 import struct
 from abc import ABC, abstractmethod
@@ -20,6 +21,7 @@ WRITE_LIMIT = 128 * 1024
 """Most bytes that wait for a client; the engine is not read from beyond that."""
 
 FOREVER = float("inf")
+_LOOK_AFTER = 1.0
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -115,7 +117,7 @@ class ClientLine(asyncio.BufferedProtocol, ABC):
         """The client has caught up."""
         self.paused = False
         if self._exchange is not None:
-            self.deadline = FOREVER
+            self._rest()
             self._exchange.resume()
 
     # What an exchange calls
@@ -191,7 +193,20 @@ class ClientLine(asyncio.BufferedProtocol, ABC):
         """The client has had time to take something."""
         if 0 < self.transport.get_write_buffer_size() < self._mark:
             self._watch_flushing()
-        elif self._state is State.BUSY and not self.paused:
-            self.deadline = FOREVER
+        elif self._state is State.BUSY and not self.paused and not self._has_left():
+            self._rest()
         else:
             self.abort()
+
+    def _rest(self) -> None:
+        """Nothing is expected of the client now, but that it is there; that shows by itself only while it is read."""
+        self.deadline = FOREVER if self._reading else self._now() + _LOOK_AFTER
+
+    def _has_left(self) -> bool:
+        """Whether the client has closed its side, behind bytes that have not been read."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))

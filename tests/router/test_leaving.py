@@ -73,6 +73,18 @@ async def test_while_it_waits(lab: Lab) -> None:
     assert (record.status, record.reason, record.sent) == (499, "client_gone", 0)
 
 
+async def test_while_it_waits_and_is_far_ahead(lab: Lab) -> None:
+    lab.leases.at_once = False
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await asyncio.wait_for(lab.leases.asked.wait(), PATIENCE)
+    await caller.send(b"x" * 100_000)
+    [line] = lab.front._connections
+    await until(lambda: not line.transport.is_reading())
+    caller.writer.close()  # what was sent is not read, so this does not show by itself
+    await asyncio.wait_for(lab.leases.tickets[0].released.wait(), PATIENCE)
+
+
 async def test_by_closing_only_its_own_side(lab: Lab) -> None:
     lab.leases.at_once = False
     caller = await lab.call()
