@@ -35,6 +35,19 @@ _ROUTES = (
     Route("/v1/embeddings", NameIn.JSON, "embeddings"),
     Route("/v1/audio/transcriptions", NameIn.MULTIPART, "transcription"),
     Route("/v1/audio/translations", NameIn.MULTIPART, "transcription"),
+    Route("/v1/audio/speech", NameIn.JSON, "speech"),
+    Route("/v1/images/generations", NameIn.JSON, "images"),
+    Route("/v1/images/edits", NameIn.MULTIPART, "images"),
+    Route("/v1/responses", NameIn.JSON, "chat"),
+    Route("/v1/messages", NameIn.JSON, "chat"),
+    Route("/v1/messages/count_tokens", NameIn.JSON, "chat"),
+    Route("/v1/rerank", NameIn.JSON, "rerank"),
+    Route("/v1/score", NameIn.JSON, "score"),
+    Route("/infill", NameIn.JSON, "completions"),
+    Route("/completion", NameIn.JSON, "completions"),
+    Route("/tokenize", NameIn.JSON, "chat"),
+    Route("/detokenize", NameIn.JSON, "chat"),
+    Route("/apply-template", NameIn.JSON, "chat"),
 )
 
 _BY_PATH = {route.path.encode(): route for route in _ROUTES}
