@@ -313,7 +313,8 @@ class Lab:
         await self.engine.stop()
         self.spool.close()
         await asyncio.to_thread(self.spool._threads.shutdown)  # what is being written when a client leaves
-        await asyncio.sleep(0)  # what was aborted is told so in the loop's next round
+        for _ in range(3):  # what was aborted or written is told so in one of the loop's next rounds
+            await asyncio.sleep(0)
         if kind is None:
             assert not self.leases.out, "tickets were left behind"
             assert self.pool.open == 0, self.pool
