@@ -71,9 +71,11 @@ def _environment(model: Model, config: Config) -> Iterator[str]:
 def _command(model: Model, config: Config) -> Iterator[str]:
     """The launcher, which becomes the engine."""
     launch = ENGINES[model.engine].launch(model, config)
-    launcher = (*LAUNCHER, "--socket", str(model.socket), "--health", launch.health, "--name", model.name, "--")
+    launcher = [*LAUNCHER, "--socket", str(model.socket), "--health", launch.health]
+    if launch.ready is not None:
+        launcher += ["--ready", launch.ready]
     yield "ExecStart="
-    yield f"ExecStart=:{words(*launcher)} \\\n    {words(*launch.argv)}"
+    yield f"ExecStart=:{words(*launcher, '--name', model.name, '--')} \\\n    {words(*launch.argv)}"
 
 
 def _visible(model: Model, config: Config) -> Iterator[str]:

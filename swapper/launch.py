@@ -1,6 +1,7 @@
 """Runs inside an engine's unit: leaves a sidecar that speaks sd_notify(3), then becomes the engine.
 
     launch.py --socket /run/swapper/llama@devstral/http.sock --health /health --name devstral -- llama-server …
+    launch.py … --ready /slots …             (asked once, after the first healthy answer: any answer counts)
     launch.py --unconfigured devstral        (what the template units start when no drop-in says otherwise)
 
 The engine is the unit's main process (exec, no parent in between), so systemd sees, signals and accounts the engine
@@ -41,10 +42,10 @@ EXIT_EXEC = 203
 class Order:
     """What to start and how to ask for its health, as parsed from the command line."""
 
-    __slots__ = ("argv", "health", "name", "socket")
+    __slots__ = ("argv", "health", "name", "ready", "socket")
 
     def __init__(self, words: list[str]) -> None:
-        """Parse `--socket S --health H --name N -- ARGV…`.
+        """Parse `--socket S --health H [--ready R] --name N -- ARGV…`.
 
         Raises:
             ValueError: With the sentence to print; nothing else is wrong with the machine.
@@ -54,6 +55,7 @@ class Order:
         middle = words.index("--")
         options, self.argv = words[:middle], words[middle + 1 :]
         values = dict(zip(options[::2], options[1::2], strict=False))
+        self.ready = values.pop("--ready", None)
         if len(options) % 2 or values.keys() != {"--socket", "--health", "--name"}:
             raise ValueError(f"wanted --socket, --health and --name, got: {' '.join(options) or 'nothing'}")
         if not self.argv:
@@ -82,13 +84,12 @@ class Manager:
 class Sidecar:
     """Watches one engine on behalf of the service manager."""
 
-    __slots__ = ("_alive", "_manager", "_order", "_request", "_started")
+    __slots__ = ("_alive", "_manager", "_order", "_started")
 
     def __init__(self, order: Order, manager: Manager, engine: int) -> None:
         """Watch the process `engine`; its pidfd becomes readable when it is gone (pidfd_open(2))."""
         self._order = order
         self._manager = manager
-        self._request = f"GET {order.health} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n".encode()
         self._started = time.monotonic()
         self._alive = select.poll()
         self._alive.register(os.pidfd_open(engine), select.POLLIN)
@@ -101,7 +102,7 @@ class Sidecar:
     def _load(self) -> bool:
         """Wait for the first healthy answer. False: the engine ended before."""
         reported = 0.0
-        while not self._healthy(PROBE_SECONDS):
+        while not (self._healthy(PROBE_SECONDS) and self._works()):
             passed = time.monotonic() - self._started
             if passed - reported >= STATUS_SECONDS:
                 reported = passed
@@ -133,15 +134,23 @@ class Sidecar:
         return bool(self._alive.poll(seconds * 1000))
 
     def _healthy(self, seconds: float) -> bool:
-        """Ask once. A refused connection, silence or 503 are a no: engines do all of these while they load."""
+        """Whether health is good. Refused connections, silence and 503 are a no: loading engines do all of these."""
+        return self._ask(self._order.health, seconds).startswith(OK)
+
+    def _works(self) -> bool:
+        """Whether the engine answers what its health check does not need, if there is such a question."""
+        return self._order.ready is None or bool(self._ask(self._order.ready, PROBE_SECONDS))
+
+    def _ask(self, path: str, seconds: float) -> bytes:
+        """The first bytes of an answer; none if there is no answer in time."""
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
             connection.settimeout(seconds)
             connection.connect(self._order.socket)
-            connection.sendall(self._request)
-            return connection.recv(64).startswith(OK)
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n".encode())
+            return connection.recv(64)
         except OSError:
-            return False
+            return b""
         finally:
             connection.close()
 

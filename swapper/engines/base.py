@@ -23,12 +23,15 @@ class Launch:
     Attributes:
         argv: The engine's command line; a program without a slash is looked for in `PATH`.
         environment: What the engine needs besides the template unit's environment; the model's own `env` comes last.
-        health: Path that answers 200 once the model answers requests.
+        health: Path that answers 200 once the model is loaded, and for as long as the engine is well.
+        ready: Path that is answered, in whatever way, only by an engine that has begun to work on requests; asked once,
+            after health. None where health says that too.
     """
 
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     health: str
+    ready: str | None = None
 
 
 class Engine(Protocol):

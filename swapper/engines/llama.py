@@ -25,7 +25,9 @@ class Llama:
         if model.concurrency is not None:
             # One pool of context for all: with a fixed number of slots, each would have only its part of it.
             argv += ["--parallel", str(model.concurrency), "--kv-unified"]
-        return Launch((*argv, *model.args), model.env, "/health")
+        # Its health is good a moment before its loop for requests begins, and a SIGTERM in that moment is lost for good
+        # (seen: one stop of 180, under load, hung until its timeout). /slots is answered by the loop.
+        return Launch((*argv, *model.args), model.env, "/health", "/slots")
 
     def files(self, model: Model) -> tuple[Path, ...]:
         """All of them are named."""
