@@ -1,0 +1,188 @@
+"""The launcher and its sidecar, told apart from systemd: a socket of ours hears what the manager would.
+
+The engine is a double: a server on a unix socket that answers as told by a file, since no real one loads or hangs on
+command. With real engines under real systemd, see tests/system/test_units.py.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+LAUNCHER = Path(__file__).parents[2] / "swapper" / "launch.py"
+if not LAUNCHER.exists():
+    LAUNCHER = Path("/usr/share/swapper/swapper/launch.py")
+
+ENGINE = """\
+import contextlib, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.bind(sys.argv[1])
+    server.listen(64)
+    while True:
+        connection, _ = server.accept()
+        path = connection.recv(4096).split()[1].decode()
+        with connection, open(sys.argv[2] + path) as file, contextlib.suppress(BrokenPipeError):
+            connection.sendall(file.read().encode())
+"""
+
+type Launcher = Callable[..., subprocess.Popen[bytes]]
+
+
+class Manager:
+    """The service manager's end of the notification socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.settimeout(20)
+
+    def hear(self) -> list[str]:
+        """The lines of the next message."""
+        return self._socket.recv(4096).decode().splitlines()
+
+    def hears_nothing(self, seconds: float) -> bool:
+        """Whether no message comes for so long."""
+        self._socket.settimeout(seconds)
+        try:
+            self._socket.recv(4096)
+        except TimeoutError:
+            return True
+        else:
+            return False
+        finally:
+            self._socket.settimeout(20)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(tmp_path / "notify")
+    yield manager
+    manager.close()
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Callable[[str, str], None]:
+    """Set what the engine answers at a path."""
+    (tmp_path / "answers").mkdir()
+
+    def answer(path: str, status: str) -> None:
+        fresh = tmp_path / "fresh"
+        fresh.write_text(f"HTTP/1.1 {status}\r\n\r\n" if status else "")
+        fresh.replace(tmp_path / "answers" / path)
+
+    answer("health", "503 Service Unavailable")
+    answer("ready", "")
+    return answer
+
+
+@pytest.fixture
+def launch(tmp_path: Path, manager: Manager, answers: Callable[[str, str], None]) -> Iterator[Launcher]:
+    """Start the launcher with the double; it is killed in the end."""
+    del answers
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str, watchdog: float | None = None) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"NOTIFY_SOCKET": str(manager.path)}
+        if watchdog is not None:
+            environment["WATCHDOG_USEC"] = str(int(watchdog * 1_000_000))
+        command = [
+            sys.executable,
+            "-IS",
+            str(LAUNCHER),
+            "--socket",
+            str(tmp_path / "s"),
+            "--health",
+            "/health",
+            *options,
+        ]
+        engine = [sys.executable, "-c", ENGINE, str(tmp_path / "s"), str(tmp_path / "answers")]
+        started.append(subprocess.Popen([*command, "--name", "x", "--", *engine], env=environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_ready_is_said_when_health_is_good(
+    launch: Launcher, manager: Manager, answers: Callable[[str, str], None]
+) -> None:
+    launch()
+    assert manager.hear() == ["STATUS=loading x"]
+    assert manager.hears_nothing(0.3)
+    answers("health", "200 OK")
+    ready, watchdog, status = manager.hear()
+    assert (ready, watchdog) == ("READY=1", "WATCHDOG=1")
+    assert status.startswith("STATUS=x ready after ")
+
+
+def test_ready_waits_for_the_engines_loop(
+    launch: Launcher, manager: Manager, answers: Callable[[str, str], None]
+) -> None:
+    answers("health", "200 OK")
+    launch("--ready", "/ready")
+    assert manager.hear() == ["STATUS=loading x"]
+    assert manager.hears_nothing(0.3)
+    answers("ready", "501 Not Implemented")
+    assert manager.hear()[0] == "READY=1"
+
+
+def test_the_watchdog_is_fed_while_health_is_good_and_only_then(
+    launch: Launcher, manager: Manager, answers: Callable[[str, str], None]
+) -> None:
+    answers("health", "200 OK")
+    engine = launch(watchdog=0.4)
+    assert manager.hear() == ["STATUS=loading x"]
+    assert manager.hear()[0] == "READY=1"
+    assert manager.hear() == ["WATCHDOG=1"]
+    engine.send_signal(signal.SIGSTOP)
+    messages = [manager.hear() for _ in range(3)]
+    engine.send_signal(signal.SIGCONT)
+    assert all(len(message) == 1 for message in messages)
+    assert messages[-1][0].startswith("STATUS=x has not answered its health check for ")
+    while (message := manager.hear())[0] != "WATCHDOG=1":
+        assert message[0].startswith("STATUS=x has not answered")
+    assert message == ["WATCHDOG=1", "STATUS=x ready"]
+
+
+def test_an_engine_that_ends_before_it_is_ready_is_never_ready(launch: Launcher, manager: Manager) -> None:
+    engine = launch()
+    assert manager.hear() == ["STATUS=loading x"]
+    engine.kill()
+    engine.wait()
+    assert manager.hears_nothing(0.3)
+
+
+def test_an_engine_that_is_not_installed(manager: Manager, tmp_path: Path) -> None:
+    order = ["--socket", str(tmp_path / "s"), "--health", "/health", "--name", "x", "--", "no-such-engine"]
+    environment = os.environ | {"NOTIFY_SOCKET": str(manager.path), "SWAPPER_INSTALL_HINT": "apt install it"}
+    failed = subprocess.run(
+        [sys.executable, "-IS", str(LAUNCHER), *order], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (failed.returncode, failed.stderr) == (203, "<3>no-such-engine is not installed: apt install it\n")
+    assert manager.hear() == ["STATUS=loading x"]
+    assert manager.hear() == ["STATUS=no-such-engine is not installed: apt install it"]
+
+
+def test_the_engine_gets_nothing_of_systemds(launch: Launcher) -> None:
+    engine = launch(watchdog=60)
+    names = {line.partition(b"=")[0] for line in environment_of(engine).split(b"\0")}
+    assert not names & {b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID"}
+
+
+def environment_of(engine: subprocess.Popen[bytes]) -> bytes:
+    """The environment of the engine, once it has taken the launcher's place."""
+    process = Path("/proc", str(engine.pid))
+    while b"launch.py" in (process / "cmdline").read_bytes():
+        os.sched_yield()
+    return (process / "environ").read_bytes()
