@@ -1,7 +1,8 @@
 """The router as a whole: everything made, joined, started, reloaded and ended.
 
 Start: read the configuration, connect to systemd, adopt what runs, take systemd's sockets, say READY. A configuration
-that is wrong does not keep the router from starting: every request is told what is wrong, until it is mended.
+that is wrong does not keep the router from starting: the last good one goes on; where there is none, every request is
+told what is wrong.
 """
 
 import asyncio
@@ -99,6 +100,9 @@ class Router:
             self._config = await asyncio.to_thread(configuration.load, *self._paths)
         except ConfigErrors as errors:
             self._refuse(errors)
+            # What was good before goes on, as it does when the router runs: its models may be running too.
+            with contextlib.suppress(ConfigErrors):
+                self._config = await asyncio.to_thread(configuration.load_last_good)
         self._places.apply(self._config)
         self._units = await Units.connect(self._unit_changed, self._reloaded)
         orders = UnitOrders(self._units, self._places, self._scheduler, self._runtime.dispatch)

@@ -179,12 +179,24 @@ def test_five_mistakes_are_all_reported_with_file_and_line_and_nothing_changes()
     assert show("llama@alpha", "InvocationID") in {invocation, ""}
 
 
-def test_a_router_that_starts_with_a_bad_configuration_tells_every_client() -> None:
+def test_a_router_that_starts_with_a_bad_configuration_goes_on_with_the_last_good_one() -> None:
+    chat("alpha")
+    invocation = show("llama@alpha", "InvocationID")
     CONFIG.write_text(FIVE)
+    run("systemctl", "kill", "--signal=KILL", "swapper.service")
+    assert chat("alpha").content == sentence("alpha")
+    assert show("llama@alpha", "InvocationID") == invocation
+    health = ask("GET", "/health").json
+    assert health["status"] == "degraded"
+    assert len(health["configuration"]) == 5
+
+
+def test_where_no_configuration_was_ever_good_every_client_is_told() -> None:
+    CONFIG.write_text(FIVE)
+    run("rm", "--recursive", "/run/swapper-generator")
     answer = chat("alpha")
     assert (answer.status, answer.error["code"]) == (503, "config_invalid")
     assert "swapper.yaml:6" in answer.error["message"]
-    assert ask("GET", "/health").json["status"] == "degraded"
     CONFIG.write_text(BASIC)
     run("systemctl", "reload", "swapper")
     assert chat("alpha").content == sentence("alpha")
