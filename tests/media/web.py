@@ -1,6 +1,8 @@
 """A web server of the tests' own, on every address of the machine, that knows who connected."""
 
 import contextlib
+import secrets
+import shutil
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -157,9 +159,11 @@ class Web:
             self.port = server.server_address[1]
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
             thread.start()
-            yield self
-            server.shutdown()
-            thread.join()
+            try:
+                yield self
+            finally:
+                server.shutdown()
+                thread.join()
 
     def reached_at(self) -> list[str]:
         """The addresses of all connections so far, each of which has been accepted when this returns."""
@@ -183,9 +187,11 @@ def addresses() -> Iterator[None]:
     given = [f"{address}/{128 if ':' in address else 32}" for address in (PUBLIC, PUBLIC_6, *PRIVATE, *PRIVATE_6)]
     for address in given:
         run("ip", "address", "add", address, "dev", "lo", *(["scope", "link"] if address.startswith("fe80") else []))
-    yield
-    for address in given:
-        run("ip", "address", "delete", address, "dev", "lo")
+    try:
+        yield
+    finally:
+        for address in given:
+            run("ip", "address", "delete", address, "dev", "lo")
 
 
 @contextlib.contextmanager
@@ -194,5 +200,27 @@ def names(**hosts: str) -> Iterator[None]:
     before = HOSTS.read_text()
     lines = [f"{address} {name.replace('_', '.')}" for name, found in hosts.items() for address in found.split()]
     HOSTS.write_text("\n".join([before, *lines, ""]))
-    yield
-    HOSTS.write_text(before)
+    try:
+        yield
+    finally:
+        HOSTS.write_text(before)
+
+
+@contextlib.contextmanager
+def certificate(folder: Path, host: str, *, trusted: bool = True) -> Iterator[ssl.SSLContext]:
+    """A certificate for a host, which this machine trusts meanwhile, or not."""
+    key, found = folder / "key.pem", folder / "certificate.pem"
+    # OpenSSL remembers anchors by their subjects, so each has one of its own.
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        "-subj", f"/CN={secrets.token_hex(16)}", "-addext", "keyUsage=critical,digitalSignature,keyCertSign",
+        "-addext", f"subjectAltName=DNS:{host}", "-keyout", str(key), "-out", str(found))  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(found, key)
+    # Where OpenSSL looks by itself, by the subject's hash: what update-ca-certificates would do.
+    anchor = Path("/etc/ssl/certs", run("openssl", "x509", "-hash", "-noout", "-in", str(found)).strip() + ".0")
+    if trusted:
+        shutil.copyfile(found, anchor)
+    try:
+        yield context
+    finally:
+        anchor.unlink(missing_ok=True)

@@ -35,8 +35,10 @@ def standin() -> Iterator[None]:
     PROGRAM.chmod(0o755)
     write_folder("qwen3-asr", SAID)
     write_folder("qwen3-vl-vllm", SEEN)
-    yield
-    PROGRAM.unlink()
+    try:
+        yield
+    finally:
+        PROGRAM.unlink()
 
 
 def write_folder(name: str, reply: str) -> None:

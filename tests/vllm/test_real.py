@@ -1,0 +1,212 @@
+"""The real vLLM on CPU, with tiny models, through port 8000: `tests/run --vllm`.
+
+A start takes half a minute or more, so the tests are one story in this order, with three starts of vLLM: llama-server,
+then a model that hears, one that sees, llama-server again, and one that is started and stopped by hand.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.job import house
+from tests.job.house import Answer, ask, chat, configure, rest_of, run, sentence, show, state, until
+from tests.lab import media
+from tests.media.mission import HEAR, SEE, WRITE, example_com, say
+from tests.media.sight import picture
+from tests.vllm.rig import ASR, SAID, SEEN, VL, engine, events, processes, talking, transcribe, unit
+
+VLLM = os.environ.get("SWAPPER_TEST_VLLM", "")
+if not VLLM:
+    pytest.skip("the real vLLM is not here: run tests/run --vllm", allow_module_level=True)
+
+ENV = '{VLLM_CPU_KVCACHE_SPACE: "1", VLLM_ENABLE_V1_MULTIPROCESSING: "0"}'
+ON_CPU = f"load_timeout: 10min, args: [--enforce-eager], env: {ENV}"
+CONFIG = f"""
+engines: {{vllm: {{path: {VLLM}}}}}
+media: {{allow: [example.com]}}
+models:
+  glm-47-flash: {{engine: llama, model: glm-47-flash.gguf, context: 2048}}
+  {ASR}:
+    {{engine: vllm, model: {os.environ.get("SWAPPER_TEST_VLLM_ASR")}, gpu_memory: 30%, context: 8192,
+     aliases: [asr, transcription], {ON_CPU}}}
+  {VL}:
+    {{engine: vllm, model: {os.environ.get("SWAPPER_TEST_VLLM_VL")}, gpu_memory: 40%, context: 16384, images: 4,
+     aliases: [qwen3-vl-4b-vllm, vision, vl, ocr], {ON_CPU}}}
+"""
+HEARD = f"language English<asr_text>{SAID}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    house.write_gguf("glm-47-flash")
+    house.reset()
+    configure(CONFIG)
+    with example_com("10.20.30.40", tmp_path_factory.mktemp("tls")):
+        yield
+    house.reset()
+
+
+@pytest.fixture
+def clock(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tells how long a test took, for those that wait for vLLM."""
+    began = time.monotonic()
+    yield
+    print(f"{request.node.name}: {time.monotonic() - began:.1f} s")
+
+
+def content(call: str) -> str:
+    """What a model said to a call of the mission's."""
+    answer: dict[str, Any] = json.loads(say(call))
+    assert "choices" in answer, answer
+    text: str = answer["choices"][0]["message"]["content"]
+    return text
+
+
+def active() -> list[str]:
+    """The engines that run."""
+    out = run("systemctl", "list-units", "--state=active", "--no-legend", "--plain", *house.TEMPLATES)
+    return [line.split()[0] for line in out.splitlines()]
+
+
+def test_llama_server_is_there_first() -> None:
+    assert content(WRITE) == sentence("glm-47-flash")
+    assert active() == ["llama@glm-47-flash.service"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_voice_by_url_swaps_to_the_model_that_hears() -> None:
+    assert content(HEAR) == HEARD
+    assert active() == [unit(ASR)]
+    assert state("glm-47-flash") == "stopped"
+
+
+def test_systemd_knows_it_as_ready_and_says_what_took_so_long() -> None:
+    status = run("systemctl", "status", unit(ASR))
+    assert f'Status: "{ASR} ready after ' in status
+    assert "(vllm)" in status
+    names = processes(unit(ASR)).values()
+    assert "swapper-sidecar" in names
+    assert len(names) >= 3, names
+    print(next(line for line in status.splitlines() if "Status:" in line), sorted(names))
+
+
+def test_its_arguments_are_the_missions() -> None:
+    argv = run("systemctl", "show", "--value", "--property", "ExecStart", unit(ASR))
+    assert f"--served-model-name {ASR} asr transcription --max-model-len 8192 --gpu-memory-utilization 0.3" in argv
+    (model, *_) = engine(ASR, "GET", "/v1/models").json["data"]
+    assert model["max_model_len"] == 8192
+
+
+@pytest.mark.parametrize("name", [ASR, "asr", "transcription"])
+@pytest.mark.parametrize("voice", ["voice.wav", "voice.ogg"])
+@pytest.mark.parametrize("model_first", [True, False], ids=["model-file", "file-model"])
+def test_recordings_are_transcribed_by_every_name(name: str, voice: str, model_first: bool) -> None:
+    fields = (("model", name), ("file", voice, media.wav() if voice.endswith("wav") else media.ogg()))
+    answer = transcribe(*(fields if model_first else fields[::-1]))
+    assert (answer.status, answer.json.get("text")) == (200, SAID), answer.body
+
+
+def test_a_transcription_comes_as_a_stream() -> None:
+    answer = transcribe(("model", "asr"), ("stream", "true"), ("file", "voice.ogg", media.ogg()))
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    chunks = events(answer.body)
+    assert {chunk["object"] for chunk in chunks} == {"transcription.chunk"}
+    deltas = [chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks]
+    assert "".join(deltas) == SAID
+
+
+def test_a_voice_note_in_a_chat() -> None:
+    note = {"type": "audio_url", "audio_url": {"url": media.data_url("audio/ogg", media.ogg())}}
+    assert chat("asr", [note]).content == HEARD
+    url = media.data_url("audio/wav", media.wav())
+    sound = {"type": "input_audio", "input_audio": {"data": url.partition(",")[2], "format": "wav"}}
+    assert chat("asr", [sound]).content == HEARD
+
+
+def test_the_watchdog_is_fed() -> None:
+    assert show(unit(ASR), "WatchdogUSec") == "40s"
+    before = show(unit(ASR), "WatchdogTimestampMonotonic")
+    until(lambda: show(unit(ASR), "WatchdogTimestampMonotonic") != before, "the sidecar has asked vLLM again")
+    assert show(unit(ASR), "ActiveState") == "active"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_picture_by_url_swaps_to_the_model_that_sees() -> None:
+    assert content(SEE) == SEEN
+    assert active() == [unit(VL)]
+    assert show(unit(ASR), "Result") == "success"
+    print(show(unit(VL), "StatusText"))
+
+
+@pytest.mark.parametrize("name", [VL, "qwen3-vl-4b-vllm", "vision", "vl", "ocr"])
+def test_every_name_of_it_answers(name: str) -> None:
+    url = media.data_url("image/png", media.png())
+    assert chat(name, [{"type": "text", "text": "What is it?"}, picture(url)]).content == SEEN
+
+
+PICTURES = [picture(media.data_url("image/png", media.png(64, 64, (50 * shade, 0, 0)))) for shade in range(5)]
+
+
+def prompt_tokens(answer: Answer) -> int:
+    """How much the model was given to look at."""
+    assert answer.content == SEEN
+    tokens: int = answer.json["usage"]["prompt_tokens"]
+    return tokens
+
+
+def test_pictures_are_really_looked_at_and_the_fifth_is_refused() -> None:
+    one, four = prompt_tokens(chat("vl", PICTURES[:1])), prompt_tokens(chat("vl", PICTURES[:4]))
+    assert one < four
+    answer = chat("vl", PICTURES)
+    assert answer.status == 400
+    assert answer.error["message"].startswith("At most 4 image(s) may be provided in one prompt.")
+    own = engine(VL, "POST", "/v1/chat/completions", json.dumps(house.question("vl", PICTURES)).encode())
+    assert (answer.status, answer.body) == (own.status, own.body)
+
+
+def test_a_stream_comes_word_by_word_and_ends_whole() -> None:
+    with talking("vl", 50) as response:
+        data, whole = rest_of(response)
+    assert whole
+    assert data.endswith(b"data: [DONE]\n\n")
+    assert data.count(b'"content":" loop') == 50
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_text_swaps_back_to_llama_server() -> None:
+    assert content(WRITE) == sentence("glm-47-flash")
+    assert active() == ["llama@glm-47-flash.service"]
+    assert show(unit(VL), "Result") == "success"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_start_by_hand_returns_when_it_is_ready() -> None:
+    run("systemctl", "start", unit(VL))
+    assert engine(VL, "GET", "/health").status == 200
+    invocation = show(unit(VL), "InvocationID")
+    assert chat("ocr").content == SEEN
+    assert show(unit(VL), "InvocationID") == invocation
+    assert active() == [unit(VL)]
+    print(show(unit(VL), "StatusText"))
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_stop_by_hand_ends_it_in_seconds_though_a_stream_is_open() -> None:
+    with talking("vl", 12_000) as response:
+        group = processes(unit(VL))
+        began = time.monotonic()
+        run("systemctl", "stop", unit(VL))
+        took = time.monotonic() - began
+        data, whole = rest_of(response)
+    assert took < 12, f"{took:.1f} s"
+    assert show(unit(VL), "Result") == "success"
+    assert not whole, data[-300:]
+    assert b'"error": {' in data
+    assert processes(unit(VL)) == {}
+    assert not any(Path("/proc", str(pid)).exists() for pid in group)
+    assert ask("GET", "/health").status == 200
