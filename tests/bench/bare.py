@@ -4,21 +4,51 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import resource
 import select
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from swapper.config import Config, Model
 from swapper.engines import ENGINES
 
 POLL_MS = 1
 PATIENCE = 120.0
+LOADED = "model loaded"
+
+_ELAPSED = re.compile(r"(\d+)\.(\d\d)\.(\d{3})\.(\d{3}) ")
+"""Minutes, seconds, milliseconds, microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The engine's own clock: its log says in each line how long it has run. A log may arrive late, but never early.
+
+    Attributes:
+        zero: When it started, on our clock.
+        loaded: When the model was loaded, on the engine's.
+    """
+
+    zero: float
+    loaded: float
+
+    @classmethod
+    def of(cls, log: Iterable[tuple[float, str]]) -> Self:
+        """From lines, each with the time at which it arrived."""
+        lines = [(at, _elapsed(match), line) for at, line in log if (match := _ELAPSED.match(line))]
+        return cls(min(at - elapsed for at, elapsed, _ in lines), next(e for _, e, line in lines if LOADED in line))
+
+
+def _elapsed(match: re.Match[str]) -> float:
+    minutes, seconds, milliseconds, microseconds = map(int, match.groups())
+    return minutes * 60 + seconds + milliseconds / 1e3 + microseconds / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +56,19 @@ class BareStart:
     """One start of an engine, in seconds from the order to start it.
 
     Attributes:
-        speaks: It logs its first line: the program is loaded and linked.
+        begins: Its clock starts: the program is linked.
+        loaded: It says that the model is loaded.
         healthy: It answers its health check with 200.
         answered: The first answer is complete.
+        leaves: From SIGTERM to its end.
         cpu: Processor time of the engine, until it had ended.
     """
 
-    speaks: float
+    begins: float
+    loaded: float
     healthy: float
     answered: float
+    leaves: float
     cpu: float
 
 
@@ -70,26 +104,32 @@ def start_to_answer(model: Model, config: Config, question: object, wanted: str)
         begun = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as engine:
             assert engine.stdout is not None
-            speaks, healthy = _wait(engine.stdout, path, begun)
+            log, healthy = _wait(engine.stdout, path, begun)
             content = _ask(path, question)
             answered = time.monotonic()
             engine.terminate()
             engine.stdout.read()
+            engine.wait()
+            gone = time.monotonic()
     assert content == wanted, content
-    return BareStart(speaks - begun, healthy - begun, answered - begun, _children() - used)
+    clock = Clock.of(log)
+    begins = clock.zero - begun
+    return BareStart(
+        begins, begins + clock.loaded, healthy - begun, answered - begun, gone - answered, _children() - used
+    )
 
 
-def _wait(output: IO[bytes], path: str, begun: float) -> tuple[float, float]:
-    """When the first line came, and when health was answered; asked every millisecond."""
+def _wait(output: IO[bytes], path: str, begun: float) -> tuple[list[tuple[float, str]], float]:
+    """What it logged, and when health was answered; asked every millisecond."""
     poller = select.poll()
     poller.register(output, select.POLLIN)
-    speaks = 0.0
+    log: list[tuple[float, str]] = []
     while time.monotonic() < begun + PATIENCE:
         if poller.poll(POLL_MS):
-            speaks = speaks or time.monotonic()
-            os.read(output.fileno(), 1 << 16)
-        if speaks and _healthy(path):
-            return speaks, time.monotonic()
+            now, text = time.monotonic(), os.read(output.fileno(), 1 << 16).decode(errors="replace")
+            log += [(now, line) for line in text.splitlines()]
+        if any(LOADED in line for _, line in log) and _healthy(path):
+            return log, time.monotonic()
     raise AssertionError("the bare engine did not become healthy")
 
 

@@ -2,8 +2,9 @@
 
     tests/run --command python3 -m tests.bench.swap [--swaps 15] [--loads 0 0.5 2]
 
-What is ours is the difference. The engine's part is in both: linking, loading, the first answer. For models whose load
-takes longer, the files are as large as it takes here, and read anew at each start (`-lm none`).
+What is ours is the difference. The engine's part is in both: linking, loading, the first answer. A swap also waits for
+the end of the engine before, which takes time to give its memory back; the bare engine's own end is measured too. For
+models whose load takes longer, the files are as large as it takes here, and read anew at each start (`-lm none`).
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 from swapper import config as configuration
 from swapper.config import Config, Model
 from tests.bench import bare, figures, timeline
-from tests.bench.bare import BareStart
+from tests.bench.bare import BareStart, Clock
 from tests.bench.figures import Series
 from tests.bench.timeline import Entry, UnitTimes
 from tests.job import house
@@ -57,6 +58,7 @@ class Phases:
     sandbox: float
     launcher: float
     load: float
+    readiness: float
     to_router: float
     answer: float
 
@@ -66,8 +68,9 @@ LABELS = (
     ("stop", "stop job (engine ends, cgroup empty)"),
     ("to_start", "stopped → main process forked (D-Bus, router, D-Bus, polkit)"),
     ("sandbox", "forked → exec (namespaces, mounts, filters)"),
-    ("launcher", "exec → engine's first line (Python, sidecar, linking)"),
-    ("load", "engine's first line → active (load, readiness noticed)"),
+    ("launcher", "exec → engine begins (Python, sidecar, linking)"),
+    ("load", "engine's own load"),
+    ("readiness", "loaded → active (sidecar)"),
     ("to_router", "active → router admits (D-Bus)"),
     ("answer", "admitted → client has its answer"),
 )
@@ -84,12 +87,12 @@ def main() -> None:
     overheads = [_measure(load, options.swaps) for load in options.loads]
     house.reset()
     if len(overheads) > 1:
-        figures.heading("What a swap costs beyond the bare engine's start, ms")
-        figures.table(overheads)
+        figures.heading("What a swap costs beyond the bare engine, ms")
+        figures.table([("", "beyond its start", "and beyond the end of the one before"), *overheads])
 
 
-def _measure(load: float, swaps: int) -> tuple[str, str]:
-    """Swap to and fro; prints the tables and returns the overhead's line."""
+def _measure(load: float, swaps: int) -> tuple[str, str, str]:
+    """Swap to and fro; prints the tables and returns the line for the last one."""
     size = _size_for(load) if load else 0
     names = (f"{size}mb-a", f"{size}mb-b")
     config = _configure(names, size)
@@ -105,7 +108,7 @@ def _measure(load: float, swaps: int) -> tuple[str, str]:
         ours.append(_swap(victim, model))
         floor.append(_bare(model, config))
     entries = timeline.journal(since)
-    return what, _print(ours, floor, [_phases(swap, entries) for swap in ours])
+    return what, *_print(ours, floor, [_phases(swap, entries) for swap in ours])
 
 
 def _configure(names: Sequence[str], size: int) -> Config:
@@ -121,7 +124,7 @@ def _size_for(load: float) -> int:
     """How many megabytes take this engine that long to load, here and now."""
     config = _configure(["calibration"], CALIBRATION_MB)
     model = _find("calibration", config)
-    spent = min(start.healthy - start.speaks for start in (_bare(model, config) for _ in range(3)))
+    spent = min(start.loaded - start.begins for start in (_bare(model, config) for _ in range(3)))
     model.model.unlink()
     return math.ceil(CALIBRATION_MB * load / spent)
 
@@ -168,32 +171,36 @@ def _phases(swap: Swap, entries: Sequence[Entry]) -> Phases:
     victim, unit, times = swap.victim.unit, swap.model.unit, swap.times
     stopping = next(e.at for e in during if e["UNIT"] == victim and e["MESSAGE_ID"] == timeline.STOPPING)
     stopped = next(e.at for e in during if e["UNIT"] == victim and e["MESSAGE_ID"] == timeline.STOPPED)
-    speaks = next(e.at for e in during if e["_SYSTEMD_UNIT"] == unit)
+    engine = Clock.of((e.at, e["MESSAGE"]) for e in during if e["_SYSTEMD_UNIT"] == unit)
     admits = next(e.at for e in during if e["MODEL"] == swap.model.name and e["NEW_STATE"] == "ready")
-    started = (times.forked, times.handed_over, speaks, times.active)
+    started = (times.forked, times.handed_over, engine.zero, engine.zero + engine.loaded, times.active)
     marks = (swap.asked, stopping, stopped, *started, admits, swap.answered)
     return Phases(*(end - begin for begin, end in itertools.pairwise(marks)))
 
 
-def _print(ours: Sequence[Swap], floor: Sequence[BareStart], phases: Sequence[Phases]) -> str:
+def _print(ours: Sequence[Swap], floor: Sequence[BareStart], phases: Sequence[Phases]) -> tuple[str, str]:
     swaps = Series.of(swap.seconds for swap in ours)
     bare_starts = Series.of(start.answered for start in floor)
     overhead = swaps - bare_starts
+    ours_alone = overhead - Series.of(start.leaves for start in floor)
     figures.table([
         ("through port 8000: request → answer", swaps.text(1e3)),
         ("bare engine: start → answer", bare_starts.text(1e3)),
         ("ours: the difference, pair by pair", overhead.text(1e3)),
+        ("  without the end of the engine before", ours_alone.text(1e3)),
         ("ratio", (swaps / bare_starts).text(digits=2)),
     ])  # fmt: skip
     theirs = {
-        "launcher": ("exec → engine's first line", Series.of(start.speaks for start in floor)),
-        "load": ("first line → healthy", Series.of(start.healthy - start.speaks for start in floor)),
-        "answer": ("healthy → answer", Series.of(start.answered - start.healthy for start in floor)),
+        "stop": Series.of(start.leaves for start in floor),
+        "launcher": Series.of(start.begins for start in floor),
+        "load": Series.of(start.loaded - start.begins for start in floor),
+        "readiness": Series.of(start.healthy - start.loaded for start in floor),
+        "answer": Series.of(start.answered - start.healthy for start in floor),
     }
     rows = [("where it goes", "ours", "bare engine")]
     for name, label in LABELS:
         mine = Series.of(getattr(phase, name) for phase in phases)
-        rows.append((label, mine.text(1e3), theirs[name][1].text(1e3) if name in theirs else ""))
+        rows.append((label, mine.text(1e3), theirs[name].text(1e3) if name in theirs else ""))
     print()
     figures.table(rows)
     rows = [("processor time", "ours", "bare engine")]
@@ -202,7 +209,7 @@ def _print(ours: Sequence[Swap], floor: Sequence[BareStart], phases: Sequence[Ph
     rows.append(("the unit (launcher, sidecar, engine)", units.text(1e3), engines.text(1e3)))
     print()
     figures.table(rows)
-    return overhead.text(1e3)
+    return overhead.text(1e3), ours_alone.text(1e3)
 
 
 if __name__ == "__main__":
