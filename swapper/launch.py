@@ -21,7 +21,7 @@ import time
 PROBE_SECONDS = 2.0
 """How long one question for health may take before it counts as unanswered."""
 
-SHORTEST_WAIT, LONGEST_WAIT = 0.005, 0.25
+SHORTEST_WAIT, LONGEST_WAIT = 0.002, 0.25
 """Seconds between questions while the engine loads; in between, a hundredth of the time that passed, so that readiness
 is noticed at most 1 % late, and a load of ten minutes is not asked about a hundred times a second."""
 
