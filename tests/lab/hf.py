@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it also 
 
 from tests.lab.gguf import CERTAIN, EMBEDDING, LOOP_WORDS, byte_alphabet, split
 
-CONTEXT = 4096
+CONTEXT = 32768
 END, PADDING, LOOP = "<|im_end|>", "<|endoftext|>", "<|loop|>"
 SPECIALS = (PADDING, "<|im_start|>", END, LOOP, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
             "<|audio_start|>", "<|audio_end|>", "<|audio_pad|>", "<timestamp>")  # fmt: skip
