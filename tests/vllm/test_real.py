@@ -113,7 +113,7 @@ def test_recordings_are_transcribed_by_every_name(name: str, voice: str, model_f
 
 def test_a_transcription_comes_as_a_stream() -> None:
     answer = transcribe(("model", "asr"), ("stream", "true"), ("file", "voice.ogg", media.ogg()))
-    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    assert answer.headers["content-type"].startswith("text/event-stream")
     chunks = events(answer.body)
     assert {chunk["object"] for chunk in chunks} == {"transcription.chunk"}
     deltas = [chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks]
