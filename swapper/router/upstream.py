@@ -30,6 +30,8 @@ _VIEW = memoryview(_BUFFER)
 STALE_SECONDS = 1.0
 """An engine that closes a connection later than this had begun to work on what was sent."""
 
+_EVENT_ENDS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
+_TAIL = max(map(len, _EVENT_ENDS))
 _PAUSE_ABOVE = 128 * 1024
 
 # Within what a model says quotes are escaped, so this cannot stand there.
@@ -77,8 +79,8 @@ class Upstream(asyncio.BufferedProtocol):
         idle_since: When it was last used, on the loop's clock.
     """
 
-    __slots__ = ("_begun", "_chunks", "_close", "_held", "_left", "_loop", "_mode", "_paused", "_pool", "_sent",
-                 "_tail", "_transport", "_used", "_waiter", "idle_since", "job", "path")  # fmt: skip
+    __slots__ = ("_begun", "_chunks", "_close", "_events", "_held", "_left", "_loop", "_mode", "_paused",
+                 "_pool", "_sent", "_tail", "_transport", "_used", "_waiter", "idle_since", "job", "path")  # fmt: skip
 
     def __init__(self, pool: "Pool", path: str) -> None:
         self.path = path
@@ -93,6 +95,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._left = 0
         self._chunks = Chunks()
         self._close = False
+        self._events = False  # the answer is a stream of them, in chunks
         self._sent = False
         self._tail = b""  # the last bytes that came, to know whether an event is whole
         self._paused = False
@@ -151,8 +154,8 @@ class Upstream(asyncio.BufferedProtocol):
 
     @property
     def between_events(self) -> bool:
-        """Whether the client has got whole chunks only, the last of which ended an event."""
-        return self._mode is _Mode.CHUNKS and self._chunks.between and self._tail.endswith(b"\n\n\r\n")
+        """Whether the client has got whole chunks only, and whole server-sent events."""
+        return self._events and self._chunks.between and self._tail.endswith(_EVENT_ENDS)
 
     @property
     def until_closed(self) -> bool:
@@ -187,7 +190,7 @@ class Upstream(asyncio.BufferedProtocol):
         done = gives_up = False
         if self._mode is _Mode.CHUNKS:
             data, gives_up = _before_abort(data) if _ABORT in data else (data, False)
-            self._tail = data if len(data) >= 4 else self._tail[-4:] + data
+            self._tail = data if len(data) >= _TAIL else self._tail[-_TAIL:] + data
             data = self._read_chunks(job, data)
             done = self._chunks.done
         elif self._mode is _Mode.LENGTH:
@@ -225,12 +228,14 @@ class Upstream(asyncio.BufferedProtocol):
             if head.status == 101:
                 raise ProtocolError("engine_broke_off", "it switches protocols unasked.")
         self._close = head.close
+        self._events = head.events and head.chunked
         if head.length is not None:
             self._mode = _Mode.LENGTH
             self._left = head.length
         elif head.chunked:
             self._mode = _Mode.CHUNKS
             self._chunks = Chunks()
+            self._tail = _EVENT_ENDS[0]  # no event has begun
         else:
             self._mode = _Mode.REST
         return job.begun(head), data

@@ -199,7 +199,8 @@ class Caller:
             body = b""
             while piece := await self.chunk():
                 body += piece
-            assert await self.reader.readexactly(2) == b"\r\n"
+            while await asyncio.wait_for(self.reader.readuntil(b"\r\n"), PATIENCE) != b"\r\n":
+                pass  # the trailer
         elif b"content-length" in headers:
             body = await asyncio.wait_for(self.reader.readexactly(int(headers[b"content-length"])), PATIENCE)
         else:

@@ -10,7 +10,7 @@ from swapper.router.errors import ApiError
 from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, Script, answer, chunk
 
 CHAT = b'{"model": "a", "messages": []}'
-FAILURE = Failure("model_failed", "The unit failed.", "Look at its log.")
+FAILURE = Failure("model_failed", "The unit failed.", "Look at its log.", retry_after=7)
 
 
 def _says(data: bytes) -> Script:
@@ -40,6 +40,7 @@ async def test_a_rejected_request_is_told_why(lab: Lab) -> None:
     assert (status, _code(body)) == (503, "model_failed")
     assert json.loads(body)["error"]["hint"] == "explained for a"
     assert headers[b"content-type"] == b"application/json"
+    assert headers[b"retry-after"] == b"7"
     assert b"x-request-id" in headers
     lab.leases.failure = None
     await caller.post(CHAT)
@@ -123,6 +124,24 @@ async def test_no_event_is_put_into_the_middle_of_something(lab: Lab, data: byte
     caller = await _begin(lab, STREAM + data)
     assert await caller.reader.readexactly(len(data)) == data
     await lab.engine.stop()
+    assert await caller.rest() == b""
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"text/plain"])
+async def test_no_event_is_put_where_events_do_not_belong(lab: Lab, kind: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n" % kind
+    caller = await _begin(lab, head + chunk(b"data: 1\n\n"))
+    assert await caller.chunk() == b"data: 1\n\n"
+    await lab.engine.stop()
+    assert await caller.rest() == b""
+
+
+@pytest.mark.parametrize("data", [b"", chunk(b"data: 1\r\n\r\n"), chunk(b"data: 1\n") + chunk(b"\n")])
+async def test_an_event_is_put_wherever_one_may_begin(lab: Lab, data: bytes) -> None:
+    caller = await _begin(lab, STREAM + data)
+    assert await caller.reader.readexactly(len(data)) == data
+    await lab.engine.stop()
+    assert _code((await caller.chunk())[6:]) == "engine_broke_off"
     assert await caller.rest() == b""
 
 

@@ -328,6 +328,48 @@ async def test_draining_lets_streams_end_and_keeps_no_connection(lab: Lab) -> No
     await asyncio.wait_for(draining, PATIENCE)
 
 
+_EVENTS = [b"data: %d\n\n" % number for number in range(5)]
+_ANSWERS = (
+    b"HTTP/1.1 102 Processing\r\n\r\n" + STREAM + b"".join(map(chunk, _EVENTS)) + b"0\r\nX-Sum: 1\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 45\r\n\r\n" + b"".join(_EVENTS),
+)
+
+
+_CUTS = st.lists(st.integers(0, len(_ANSWERS[0])), max_size=40)
+
+
+@given(st.sampled_from(_ANSWERS), st.sampled_from([b"1.0", b"1.1"]), _CUTS)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_it_does_not_matter_how_answers_are_cut(
+    tmp_path_factory: pytest.TempPathFactory, answered: bytes, version: bytes, cuts: list[int]
+) -> None:
+    async def story() -> None:
+        async with Lab(tmp_path_factory.mktemp("lab")) as lab:
+
+            async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                del request, writer
+                await reader.read()
+                raise ConnectionError
+
+            lab.engine.script = script
+            caller = await lab.call()
+            head = b"POST /v1/completions HTTP/%b\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (version, len(CHAT))
+            await caller.send(head + CHAT)
+            await asyncio.wait_for(lab.engine.arrived.wait(), PATIENCE)
+            [connection] = lab.pool._open
+            edges = sorted({0, len(answered), *(cut for cut in cuts if cut < len(answered))})
+            for start, end in pairwise(edges):
+                connection.get_buffer(-1)[: end - start] = answered[start:end]
+                connection.buffer_updated(end - start)
+            status, headers, body = await caller.answer()
+            assert (status, body) == (200, b"".join(_EVENTS))
+            assert (b"transfer-encoding" in headers) is (version == b"1.1" and b"chunked" in answered)
+            [record] = await lab.finished(1)
+            assert record.reason == ""
+
+    asyncio.run(story())
+
+
 _WHOLE = b'POST /v1/completions HTTP/1.1\r\nHost: x\r\nX-Request-Id: one\r\nContent-Length: 14\r\n\r\n{"model": "a"}'
 _CHUNKED = (
     b"\r\nPOST /v1/completions HTTP/1.1\r\nHost: x\r\nX-Request-Id: two\r\nTransfer-Encoding: chunked\r\n\r\n"
