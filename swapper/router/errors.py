@@ -33,6 +33,7 @@ STATUSES = {
     "model_disabled": 503,
     "model_failed": 503,
     "model_incomplete": 503,
+    "model_invalid": 400,
     "model_load_timeout": 503,
     "model_missing": 400,
     "model_not_found": 404,
@@ -42,8 +43,13 @@ STATUSES = {
     "not_found": 404,
     "queue_full": 429,
     "router_stopping": 503,
+    "spool_failed": 500,
     "spool_full": 507,
     "unit_refused": 503,
+    "unknown_coding": 501,
+    "unknown_expectation": 417,
+    "unknown_version": 505,
+    "unsupported_encoding": 415,
 }
 """HTTP status of each code; a code that is not here is a defect and answers 500."""
 
@@ -58,6 +64,7 @@ class ApiError(Exception):
         hint: What the reader can do; empty when there is nothing.
         param: The request's field that is wrong, as OpenAI names it.
         retry_after: Seconds after which another try makes sense.
+        journal: The last lines of the unit's journal, where the engine is to blame.
     """
 
     code: str
@@ -65,6 +72,7 @@ class ApiError(Exception):
     hint: str = ""
     param: str | None = None
     retry_after: float | None = None
+    journal: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -85,13 +93,24 @@ class ApiError(Exception):
         return b"data: " + self.body + b"\n\n"
 
     @property
-    def fields(self) -> dict[str, str | None]:
+    def fields(self) -> dict[str, str | list[str] | None]:
         """What stands in the envelope."""
         status = self.status
         kind = "not_found_error" if status == 404 else "rate_limit_error" if status == 429 else ""
         kind = kind or ("invalid_request_error" if status < 500 else "server_error")
-        fields = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        return {**fields, "hint": self.hint} if self.hint else fields
+        fields: dict[str, str | list[str] | None] = {
+            "message": self.message,
+            "type": kind,
+            "param": self.param,
+            "code": self.code,
+        }
+        if self.hint:
+            fields["hint"] = self.hint
+        if self.journal:
+            # Clients show the message and little else.
+            fields["message"] = f"{self.message} Its journal ends: {' | '.join(self.journal[-3:])}"
+            fields["journal"] = list(self.journal)
+        return fields
 
     @property
     def headers(self) -> dict[str, str]:
