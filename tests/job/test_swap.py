@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.job.house import (
@@ -144,3 +145,16 @@ def test_models_that_are_preloaded_come_with_the_router_and_pinned_ones_stay() -
     answer = chat("beta")
     assert (answer.status, answer.error["code"]) == (503, "gpu_pinned")
     assert chat("alpha").content == sentence("alpha")
+
+
+def test_many_clients_of_models_that_take_turns_are_all_answered_by_the_right_one() -> None:
+    def client(number: int) -> list[tuple[str, str]]:
+        names = ("alpha", "beta", "gamma", "beta", "alpha")
+        return [(name, chat(name).content) for name in (names[(number + turn) % len(names)] for turn in range(4))]
+
+    with ThreadPoolExecutor(max_workers=24) as pool:
+        answers = [answer for client_answers in pool.map(client, range(24)) for answer in client_answers]
+    assert len(answers) == 96
+    assert [answer for name, answer in answers if answer != sentence(name)] == []
+    models = ask("GET", "/api/models").json["models"]
+    assert [(model["leases"], model["waiting"]) for model in models] == [(0, 0)] * 3
