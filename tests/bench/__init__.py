@@ -9,6 +9,7 @@ Each program runs in a machine of its own, with the package installed (minutes, 
     tests/run --command python3 -m tests.bench.proxy       the way of the bytes (runs anywhere, needs aiohttp)
 
 `--help` says what can be chosen. All print medians with the lowest and the highest figure in brackets. What is compared
-was measured in turns in one run, so a ratio or a difference holds on a machine that is busy with something else; the
-absolute figures do not: the load of the machine is printed with them.
+was measured in turns in one run, so ratios and differences say something even on a machine that is busy with something
+else; absolute figures do not: the load of the machine is printed with them. `--calm` puts the machine that measures
+before everything else on the host.
 """

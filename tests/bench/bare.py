@@ -124,10 +124,12 @@ def _wait(output: IO[bytes], path: str, begun: float) -> tuple[list[tuple[float,
     poller = select.poll()
     poller.register(output, select.POLLIN)
     log: list[tuple[float, str]] = []
+    rest = b""
     while time.monotonic() < begun + PATIENCE:
         if poller.poll(POLL_MS):
-            now, text = time.monotonic(), os.read(output.fileno(), 1 << 16).decode(errors="replace")
-            log += [(now, line) for line in text.splitlines()]
+            *lines, rest = (rest + os.read(output.fileno(), 1 << 16)).split(b"\n")
+            now = time.monotonic()
+            log += [(now, line.decode(errors="replace")) for line in lines]
         if any(LOADED in line for _, line in log) and _healthy(path):
             return log, time.monotonic()
     raise AssertionError("the bare engine did not become healthy")

@@ -1,12 +1,11 @@
 """The first request, when nothing runs: systemd starts the router, the router the model.
 
-    tests/run --command python3 -m tests.bench.cold [--rounds 15]
+    tests/run --command python3 -m tests.bench.cold [--calm] [--rounds 15]
 
 In turns: with the router running and the model not; with neither; and with polkitd stopped too, as after boot. What the
 router's start adds is the difference, and the times that systemd notes say where it goes. Then: what of it is imports.
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.bench import figures, timeline
+from tests.bench import calm, figures, timeline
 from tests.bench.figures import Series
 from tests.bench.timeline import UnitTimes
 from tests.job import house
@@ -58,7 +57,7 @@ PHASES = (
 
 def main() -> None:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = calm.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     house.write_gguf(MODEL)
@@ -67,13 +66,14 @@ def main() -> None:
     _first(UNIT)  # what the disk has to be asked for is in memory now
     figures.heading(f"The first request, {options.rounds} times, ms")
     warm, cold, booted = [], [], []
-    for _ in range(options.rounds):
-        warm.append(_first(UNIT))
-        cold.append(_first(UNIT, "swapper.service"))
-        booted.append(_first(UNIT, "swapper.service", "polkit.service"))
-    _print(warm, cold, booted)
-    house.reset()
-    _imports(options.rounds)
+    with calm.calm(options.calm):
+        for _ in range(options.rounds):
+            warm.append(_first(UNIT))
+            cold.append(_first(UNIT, "swapper.service"))
+            booted.append(_first(UNIT, "swapper.service", "polkit.service"))
+        _print(warm, cold, booted)
+        house.reset()
+        _imports(options.rounds)
 
 
 def _first(*stopped: str) -> First:

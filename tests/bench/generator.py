@@ -1,17 +1,16 @@
 """What the generator costs at every daemon-reload, by how many models are configured.
 
-    tests/run --command python3 -m tests.bench.generator [--rounds 10]
+    tests/run --command python3 -m tests.bench.generator [--calm] [--rounds 10]
 
 The installed generator, run as systemd runs it; and `systemctl daemon-reload` with it and, in turns, without.
 """
 
-import argparse
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import figures
+from tests.bench import calm, figures
 from tests.bench.figures import Series
 from tests.job import house
 
@@ -24,14 +23,15 @@ COUNTS = (10, 100, 1000)
 
 def main() -> None:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = calm.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     house.reset()
     rows: list[tuple[str, ...]] = [("models", "generator", "daemon-reload without", "daemon-reload with", "difference")]
     figures.heading(f"The generator, {options.rounds} times, ms")
     try:
-        rows += [_measure(count, options.rounds) for count in COUNTS]
+        with calm.calm(options.calm):
+            rows += [_measure(count, options.rounds) for count in COUNTS]
     finally:
         MASK.unlink(missing_ok=True)
         house.configure(house.BASIC)

@@ -1,13 +1,12 @@
 """A swap between two models through port 8000, beside the bare engine's own start with the same flags, in turns.
 
-    tests/run --command python3 -m tests.bench.swap [--swaps 15] [--loads 0 0.5 2]
+    tests/run --command python3 -m tests.bench.swap [--calm] [--swaps 15] [--loads 0 0.5 2]
 
 What is ours is the difference. The engine's part is in both: linking, loading, the first answer. A swap also waits for
 the end of the engine before, which takes time to give its memory back; the bare engine's own end is measured too. For
 models whose load takes longer, the files are as large as it takes here, and read anew at each start (`-lm none`).
 """
 
-import argparse
 import itertools
 import math
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from swapper import config as configuration
 from swapper.config import Config, Model
-from tests.bench import bare, figures, timeline
+from tests.bench import bare, calm, figures, timeline
 from tests.bench.bare import BareStart, Clock
 from tests.bench.figures import Series
 from tests.bench.timeline import Entry, UnitTimes
@@ -78,13 +77,14 @@ LABELS = (
 
 def main() -> None:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = calm.parser(__doc__)
     parser.add_argument("--swaps", type=int, default=15)
     what = "seconds that a model's load takes; 0: tiny"
     parser.add_argument("--loads", type=float, nargs="*", default=[0.0, 0.5, 2.0], help=what)
     options = parser.parse_args()
     house.reset()
-    overheads = [_measure(load, options.swaps) for load in options.loads]
+    with calm.calm(options.calm):
+        overheads = [_measure(load, options.swaps) for load in options.loads]
     house.reset()
     if len(overheads) > 1:
         figures.heading("What a swap costs beyond the bare engine, ms")
@@ -171,7 +171,8 @@ def _phases(swap: Swap, entries: Sequence[Entry]) -> Phases:
     victim, unit, times = swap.victim.unit, swap.model.unit, swap.times
     stopping = next(e.at for e in during if e["UNIT"] == victim and e["MESSAGE_ID"] == timeline.STOPPING)
     stopped = next(e.at for e in during if e["UNIT"] == victim and e["MESSAGE_ID"] == timeline.STOPPED)
-    engine = Clock.of((e.at, e["MESSAGE"]) for e in during if e["_SYSTEMD_UNIT"] == unit)
+    log = [(e.at, e["MESSAGE"]) for e in entries if e.at >= swap.asked and e["_SYSTEMD_UNIT"] == unit]
+    engine = Clock.of(log)  # what is late is in it, later starts of the unit do not change it
     admits = next(e.at for e in during if e["MODEL"] == swap.model.name and e["NEW_STATE"] == "ready")
     started = (times.forked, times.handed_over, engine.zero, engine.zero + engine.loaded, times.active)
     marks = (swap.asked, stopping, stopped, *started, admits, swap.answered)
