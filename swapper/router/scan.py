@@ -38,6 +38,7 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
+_WHITE = " \t\n\r"
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
@@ -54,7 +55,11 @@ def inspect(body: bytes) -> Found:
         scanner.feed(body)
         return scanner.finish()
     try:
-        value = _DECODER.decode(body.decode())
+        text = body.decode()
+        # What `decode` does, less two regular expressions for white space.
+        value, end = _DECODER.raw_decode(text, len(text) - len(text.lstrip(_WHITE)))
+        if end != len(text) and text[end:].strip(_WHITE):
+            raise json.JSONDecodeError("Extra data", text, end)
     except (ValueError, RecursionError) as exc:
         raise invalid_json(_reason(exc)) from exc
     if type(value) is not dict:
