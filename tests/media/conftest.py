@@ -1,13 +1,18 @@
-"""A web server on every address of the machine, and the journal for tests that failed."""
+"""A web server on every address of the machine; the configuration is afterwards as it was."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.job.conftest import pytest_runtest_makereport
+from tests.job.house import CONFIG, configure
 from tests.media.web import Web, addresses
 
-__all__ = ["pytest_runtest_makereport"]
+
+@pytest.fixture(scope="package", autouse=True)
+def _configuration() -> Iterator[None]:
+    before = CONFIG.read_text()
+    yield
+    configure(before)
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(web: Web) -> None:
     took = time.monotonic() - began
     assert (answer.status, answer.error["code"]) == (400, "media_unreachable"), answer.body
     assert "1.5 s" in answer.error["message"]
-    assert 1.5 <= took < 5
+    assert 1.5 <= took < 10
     assert gate.left.wait(house.PATIENCE), "the connection to the server is closed"
 
 
@@ -113,7 +113,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up_in_time(web: Web) -
     web.pages["/drip"] = page
     began = time.monotonic()
     assert look(at(web, "/drip")).error["code"] == "media_unreachable"
-    assert 1.5 <= time.monotonic() - began < 5
+    assert 1.5 <= time.monotonic() - began < 10
     done.set()
 
 

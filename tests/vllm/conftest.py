@@ -1,5 +1,14 @@
-"""The journal for tests that failed."""
+"""The configuration is afterwards as it was."""
 
-from tests.job.conftest import pytest_runtest_makereport
+from collections.abc import Iterator
 
-__all__ = ["pytest_runtest_makereport"]
+import pytest
+
+from tests.job.house import CONFIG, configure
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _configuration() -> Iterator[None]:
+    before = CONFIG.read_text()
+    yield
+    configure(before)

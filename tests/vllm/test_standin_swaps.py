@@ -77,7 +77,7 @@ def test_llama_and_vllm_take_turns_and_the_gpu_never_has_two() -> None:
 
 
 def test_a_swap_waits_for_a_stream_of_vllm_and_the_stream_ends_whole() -> None:
-    with talking("vision", 400) as response:
+    with talking("vision", 800) as response:
         with watching(VL, "draining") as draining:
             answers: list[str] = []
             asking = threading.Thread(target=lambda: answers.append(chat("devstral").content))
@@ -88,7 +88,7 @@ def test_a_swap_waits_for_a_stream_of_vllm_and_the_stream_ends_whole() -> None:
         data, whole = rest_of(response)
     assert whole
     assert data.endswith(b"data: [DONE]\n\n")
-    assert data.count(b" loop") == 400
+    assert data.count(b" loop") == 800
     asking.join(house.PATIENCE)
     assert answers == [sentence("devstral")]
     assert show(unit(VL), "Result") == "success"
@@ -103,7 +103,7 @@ def test_a_stop_by_hand_while_a_stream_is_open_ends_in_seconds(on_term: str) -> 
         run("systemctl", "stop", unit(VL))
         took = time.monotonic() - began
         data, whole = rest_of(response)
-    assert took < 5, f"{took:.1f} s"
+    assert took < 10, f"{took:.1f} s"
     assert show(unit(VL), "Result") == "success", "it was not systemd's patience that ended"
     assert not whole, data[-300:]
     assert b'"code": "model_stopped"' in data or b'"code": "engine_broke_off"' in data
@@ -118,7 +118,7 @@ def test_a_stop_by_hand_while_a_client_does_not_read_ends_in_seconds() -> None:
     with talking("vision", 200_000):  # 20 MB: more than all the buffers on the way
         began = time.monotonic()
         run("systemctl", "stop", unit(VL))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
     assert show(unit(VL), "Result") == "success"
 
 
