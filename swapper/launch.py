@@ -22,8 +22,11 @@ PROBE_SECONDS = 2.0
 """How long one question for health may take before it counts as unanswered."""
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.002, 0.25
-"""Seconds between questions while the engine loads; in between, a hundredth of the time that passed, so that readiness
-is noticed at most 1 % late, and a load of ten minutes is not asked about a hundred times a second."""
+"""Seconds between questions while the engine loads."""
+
+PATIENCE = 1 / 250
+"""In between, such a part of the time that passed: readiness is noticed 0.4 % late at most, and an engine that loads for
+minutes is not asked a hundred times a second."""
 
 STATUS_SECONDS = 5.0
 """Seconds between two `STATUS=` while loading: each of them wakes whoever watches the unit on D-Bus."""
@@ -107,7 +110,7 @@ class Sidecar:
             if passed - reported >= STATUS_SECONDS:
                 reported = passed
                 self._manager.tell(f"STATUS=loading {self._order.name}, {passed:.0f} s")
-            if self._ended(min(max(passed / 100, SHORTEST_WAIT), LONGEST_WAIT)):
+            if self._ended(min(max(passed * PATIENCE, SHORTEST_WAIT), LONGEST_WAIT)):
                 return False
         passed = time.monotonic() - self._started
         engine = self._order.argv[0].rpartition("/")[2]
