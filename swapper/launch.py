@@ -25,7 +25,7 @@ SHORTEST_WAIT, LONGEST_WAIT = 0.002, 0.25
 """Seconds between questions while the engine loads."""
 
 PATIENCE = 1 / 250
-"""In between, such a part of the time that passed: readiness is noticed 0.4 % late at most, and an engine that loads for
+"""In between, such a part of the time that passed: readiness is noticed 0.4 % late at most, and an engine that takes
 minutes is not asked a hundred times a second."""
 
 STATUS_SECONDS = 5.0
