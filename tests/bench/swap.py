@@ -3,9 +3,9 @@
     tests/run --command python3 -m tests.bench.swap [--calm] [--swaps 15] [--loads 0 0.5 2]
 
 What is ours is the difference. The engine's part is in both: linking, loading, the first answer. A swap also waits for
-the end of the engine before, which takes time to give its memory back. For models whose load takes longer, the files are
-as large as it takes here, and read anew at each start (`-lm none`); there the difference of two loads says more of the
-host's memory than of us, and the sum of the phases that are not the engine's is the better figure.
+the end of the engine before, which takes time to give its memory back. For models whose load takes longer, the files
+are as large as it takes here, and read anew at each start (`-lm none`); the difference of two such loads says more of
+the host's memory than of us, and the sum of the phases that are not the engine's is the better figure.
 """
 
 import itertools
