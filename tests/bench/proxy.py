@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.bench import calm
 from tests.bench.figures import Series, heading, table
 
 SCENES = [(streams, connections) for streams in (False, True) for connections in (1, 8)]
@@ -109,7 +110,7 @@ def _row(target: Target, figures: Sequence[tuple[float, float, float]], naive: S
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = calm.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--port", type=int, default=18100, help="the first of three that are free")
@@ -121,6 +122,11 @@ def main() -> None:
     if options.url and not Path(options.socket).is_socket():
         parser.error("--url wants the --socket of an engine that runs")
     with ExitStack() as stack:
+        if options.url:
+            stack.enter_context(calm.calm(options.calm))
+        elif options.calm:
+            # Everything that is measured is a child of this process.
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
         targets = _targets(stack, options)
         for scene in SCENES:
             streams, connections = scene
