@@ -50,9 +50,9 @@ class Exchange:
         keep: Whether the client's connection is to be kept afterwards.
     """
 
-    __slots__ = ("_admitted", "_began", "_body", "_data", "_first", "_head", "_id", "_line", "_model", "_now",
-                 "_received", "_sent", "_services", "_socket", "_status", "_store", "_task", "_upstream", "keep",
-                 "method", "phase", "ticket", "version")  # fmt: skip
+    __slots__ = ("_admitted", "_asked_again", "_began", "_body", "_data", "_first", "_head", "_id", "_line",
+                 "_model", "_now", "_received", "_sent", "_services", "_socket", "_status", "_store", "_task",
+                 "_upstream", "keep", "method", "phase", "ticket", "version")  # fmt: skip
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._status = 0
         self._sent = 0
+        self._asked_again = False
         self._began = now()
         self._admitted: float | None = None
         self._first: float | None = None
@@ -156,27 +157,48 @@ class Exchange:
         self._socket = socket
         self.phase = Phase.SENDING
         upstream = self._services.pool.take(socket)
-        if upstream is not None and self._data is not None:
-            self._upstream = upstream
-            upstream.send(self, self._request_head(len(self._data)) + self._data)
-        else:
-            self._task = self._line.spawn(self._forward(upstream), "forward")
-
-    async def _forward(self, upstream: Upstream | None) -> None:
-        """Send the request, on a fresh connection if there is no other."""
         if upstream is None:
-            try:
-                upstream = await self._services.pool.connect(self._socket)
-            except OSError as exc:
-                self._task = None
-                self._explain(Failure("engine_unreachable", f"The engine of {self._model} does not answer: {exc}.",
-                                      "Try again; its unit's log tells what became of it."))  # fmt: skip
-                return
+            self._task = self._line.spawn(self._connect(), "connect")
+        else:
+            self._send(upstream)
+
+    async def _connect(self) -> None:
+        """Send the request on a fresh connection."""
+        try:
+            upstream = await self._services.pool.connect(self._socket)
+        except OSError as exc:
+            failure = Failure("engine_unreachable", f"The engine of {self._model} does not answer: {exc}.",
+                              "Try again; its unit's log tells what became of it.")  # fmt: skip
+            await self._ask_again(failure)
+        else:
+            self._task = None
+            self._send(upstream)
+
+    async def _ask_again(self, failure: Failure) -> None:
+        """No engine has got a byte yet, so the request need not fail with this one: once, it asks for another lease.
+
+        That happens when an engine ends just now, and systemd has not said so yet.
+        """
+        if self._asked_again:
+            self._task = None
+            self._explain(failure)
+            return
+        self._asked_again = True
+        self.phase = Phase.WAITING
+        if self.ticket is not None:
+            self.ticket.release()
+        await self._services.explain(failure, self._model)  # which waits for systemd's word
+        self._task = None
+        self._ask()
+
+    def _send(self, upstream: Upstream) -> None:
         self._upstream = upstream
+        upstream.claim(self)
         if self._data is not None:
-            upstream.send(self, self._request_head(len(self._data)) + self._data)
+            upstream.send(self._request_head(len(self._data)) + self._data)
         elif self._body is not None:
-            await upstream.stream(self, self._request_head(self._body.size), self._body)
+            sending = upstream.stream(self._request_head(self._body.size), self._body)
+            self._task = self._line.spawn(sending, "send body")
 
     def _request_head(self, length: int) -> bytes:
         head = self._head
@@ -216,7 +238,7 @@ class Exchange:
         self._upstream = None
         if self._task is not None:
             self._task.cancel()
-        self._task = self._line.spawn(self._forward(None), "forward")
+        self._task = self._line.spawn(self._connect(), "connect")
 
     # Ways out
 

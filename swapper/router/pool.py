@@ -43,8 +43,11 @@ class Pool:
             OSError: There is none to be had.
         """
         _, upstream = await asyncio.get_running_loop().create_unix_connection(lambda: Upstream(self, path), path)
-        self._open.add(upstream)
         return upstream
+
+    def made(self, upstream: Upstream) -> None:
+        """A connection is there."""
+        self._open.add(upstream)
 
     def put(self, upstream: Upstream) -> None:
         """Keep a connection for the next request."""

@@ -79,7 +79,7 @@ class Upstream(asyncio.BufferedProtocol):
         idle_since: When it was last used, on the loop's clock.
     """
 
-    __slots__ = ("_begun", "_chunks", "_close", "_events", "_held", "_left", "_loop", "_mode", "_paused",
+    __slots__ = ("_begun", "_chunks", "_close", "_events", "_held", "_left", "_loop", "_lost", "_mode", "_paused",
                  "_pool", "_sent", "_tail", "_transport", "_used", "_waiter", "idle_since", "job", "path")  # fmt: skip
 
     def __init__(self, pool: "Pool", path: str) -> None:
@@ -93,6 +93,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._mode = _Mode.HEAD
         self._held = b""  # a response head that is not whole
         self._left = 0
+        self._lost = False
         self._chunks = Chunks()
         self._close = False
         self._events = False  # the answer is a stream of them, in chunks
@@ -105,18 +106,28 @@ class Upstream(asyncio.BufferedProtocol):
         """The engine has taken the connection."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_PAUSE_ABOVE)
+        self._pool.made(self)
 
     # The request
 
-    def send(self, job: Job, data: bytes) -> None:
+    def claim(self, job: Job) -> None:
+        """From now on, whatever happens here is this job's."""
+        self.job = job
+        self._mode = _Mode.HEAD
+        self._close = False
+        self._events = False
+        self._sent = False
+        self._begun = self._loop.time()
+        if self._lost:
+            self._loop.call_soon(self._tell_lost, None)
+
+    def send(self, data: bytes) -> None:
         """Send a request that is held in memory, head and body."""
-        self._begin(job)
         self._transport.write(data)
         self._sent = True
 
-    async def stream(self, job: Job, head: bytes, body: Body) -> None:
+    async def stream(self, head: bytes, body: Body) -> None:
         """Send a request whose body is not held in memory."""
-        self._begin(job)
         self._transport.write(head)
         async for block in body.blocks():
             self._transport.write(block)
@@ -124,13 +135,6 @@ class Upstream(asyncio.BufferedProtocol):
                 self._waiter = self._loop.create_future()
                 await self._waiter
         self._sent = True
-
-    def _begin(self, job: Job) -> None:
-        self.job = job
-        self._mode = _Mode.HEAD
-        self._close = False
-        self._sent = False
-        self._begun = self._loop.time()
 
     def pause_writing(self) -> None:
         """The engine does not keep up."""
@@ -269,9 +273,13 @@ class Upstream(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, by whoever's doing."""
+        self._lost = True
         self._pool.lost(self)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.cancel()
+        self._tell_lost(exc)
+
+    def _tell_lost(self, exc: Exception | None) -> None:
         job, self.job = self.job, None
         if job is None:
             return

@@ -7,7 +7,7 @@ import pytest
 
 from swapper.core.model import Failure
 from swapper.router.errors import ApiError
-from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, Script, answer, chunk
+from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, Script, answer, chunk, until
 
 CHAT = b'{"model": "a", "messages": []}'
 FAILURE = Failure("model_failed", "The unit failed.", "Look at its log.", retry_after=7)
@@ -56,6 +56,56 @@ async def test_an_engine_that_is_not_there(lab: Lab) -> None:
     status, _, body = await caller.answer()
     assert (status, _code(body)) == (503, "engine_unreachable")
     assert not lab.leases.out
+    assert len(lab.leases.tickets) == 2, "it asked once more"
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+async def test_an_engine_that_has_just_been_replaced(lab: Lab, size: int) -> None:
+    async def explain(failure: Failure, model: str) -> ApiError:
+        assert not lab.leases.out, "nobody is kept from starting the next engine"
+        await lab.engine.start()
+        return await lab.explain(failure, model)
+
+    await lab.engine.stop()
+    lab.use(explain=explain)
+    caller = await lab.call()
+    body = b'{"model": "a", "pad": "%b"}' % (b"x" * size)
+    await caller.post(body)
+    status, _, returned = await caller.answer()
+    assert (status, returned) == (200, body)
+    assert len(lab.leases.tickets) == 2
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+async def test_an_engine_that_takes_connections_and_drops_them(lab: Lab, size: int) -> None:
+    def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader
+        writer.transport.abort()
+
+    await lab.engine.stop()
+    server = await asyncio.start_unix_server(drop, lab.engine.path)
+    caller = await lab.call()
+    await caller.post(b'{"model": "a", "pad": "%b"}' % (b"x" * size))
+    status, _, returned = await caller.answer()
+    assert (status, _code(returned)) == (502, "engine_broke_off")
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_kept_connection_that_is_closed_before_a_large_body_is_sent(lab: Lab) -> None:
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await caller.answer()
+    lab.leases.at_once = False
+    body = b'{"model": "a", "pad": "%b"}' % (b"x" * 3_000_000)
+    await caller.post(body)
+    await until(lambda: len(lab.leases.tickets) == 2)
+    [kept] = lab.pool._open
+    lab.leases.tickets[1].client.admitted(lab.leases.socket)
+    kept._transport.abort()  # before the task that sends the body has begun
+    status, _, returned = await caller.answer()
+    assert (status, returned) == (200, body)
+    assert lab.engine.connections == 2
 
 
 async def test_an_engine_that_dies_before_it_answers(lab: Lab) -> None:
