@@ -139,7 +139,12 @@ class Front:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for connection in [each for each in self._connections if each.deadline <= now]:
-            connection.expired()
+            try:
+                connection.expired()
+            except Exception:
+                # One client's defect must not keep the others from being looked after.
+                _LOG.exception("%r failed", connection)
+                connection.abort()
         self.services.pool.sweep(now)
         alive = self._connections or self.services.pool.open
         self._timer = loop.call_later(self.settings.tick, self._round) if alive else None

@@ -258,7 +258,7 @@ class Upstream(asyncio.BufferedProtocol):
         """The response is complete: give the connection back first, so that the next request finds it."""
         job = self.job
         self.job = None
-        if self._close or not self._sent:
+        if self._close or not self._sent or self._transport.get_write_buffer_size():
             self._transport.abort()
         else:
             self._used = True
