@@ -141,7 +141,7 @@ class Front:
         for connection in [each for each in self._connections if each.deadline <= now]:
             try:
                 connection.expired()
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged
                 # One client's defect must not keep the others from being looked after.
                 _LOG.exception("%r failed", connection)
                 connection.abort()
