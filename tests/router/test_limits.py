@@ -4,8 +4,11 @@ import asyncio
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tests.router.conftest import PATIENCE, Lab, chunk
+from swapper.router.connection import Connection
+from tests.router.conftest import PATIENCE, Lab, chunk, until
 
 MIB = 1024 * 1024
 
@@ -171,3 +174,40 @@ async def test_what_this_server_does_not_do_has_its_own_status(lab: Lab, data: b
     caller = await lab.call()
     await caller.send(data)
     assert (await caller.answer())[0] == status
+
+
+_FRAGMENTS = st.sampled_from([
+    b"POST /v1/completions HTTP/1.1\r\n", b"POST /v1/audio/transcriptions HTTP/1.0\r\n", b"Host: x\r\n", b"\r\n", b"\n", b"\0",
+    b"Content-Length: 14\r\n", b"Content-Length: 9999999\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n",
+    b"Connection: close\r\n", b"Content-Type: multipart/form-data; boundary=b\r\n", b"Content-Encoding: gzip\r\n",
+    b'{"model": "a"}', b'{"model": "a", "messages": [{"image_url": "http://h/"}]}', b'{"model"', b"e\r\n", b"0\r\n", b"--b\r\n",
+    b'Content-Disposition: form-data; name="model"\r\n\r\n', b"--b--\r\n", b"x" * 70_000,
+])  # fmt: skip
+
+
+@given(st.lists(_FRAGMENTS | st.binary(max_size=20), max_size=25))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_that_a_client_sends_surprises(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]) -> None:
+    surprises: list[dict[str, object]] = []
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
+        async with Lab(tmp_path_factory.mktemp("lab"), memory_limit=20_000) as lab:
+            caller = await lab.call()
+            await until(lambda: lab.front.connections)
+            [line] = lab.front._connections
+            assert isinstance(line, Connection)
+            for piece in pieces:
+                for start in range(0, len(piece), 65536):
+                    part = piece[start : start + 65536]
+                    if lab.front.connections and line.transport.is_reading():
+                        line.get_buffer(-1)[: len(part)] = part
+                        line.buffer_updated(len(part))
+                await asyncio.sleep(0)
+            caller.writer.write_eof()
+            await asyncio.wait_for(caller.rest(), PATIENCE)
+            await until(lambda: not lab.front.connections)
+            assert lab.front.busy == 0
+
+    asyncio.run(story())
+    assert surprises == []
