@@ -13,87 +13,24 @@
 #   machine_forward MACHINE PORT         forwards that port of this host's loopback to port 8000 of the machine's
 #   machine_end MACHINE                  halts and removes it; happens by itself when the script ends, however it does
 #   copy_sources TARGET [PATHSPEC…]      copies the source tree: what git knows of, and what it would add
-#   step TEXT COMMAND…                   runs a command; shows TEXT and the seconds, its output only if it fails
 #
 # Environment: SWAPPER_MIRROR (http://deb.debian.org/debian), SWAPPER_CACHE (/var/cache/swapper-machines).
+
+# shellcheck source=packaging/steps.sh
+. "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
 MIRROR=${SWAPPER_MIRROR:-http://deb.debian.org/debian}
 CACHE=${SWAPPER_CACHE:-/var/cache/swapper-machines}
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 MACHINES=()
-STEP_TEXT=
-STEP_TICKER=
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
-
-# ---- what the reader sees ------------------------------------------------------------------------------------------
-
-exec {PROGRESS}>&2  # a step's own stderr goes to a log, its progress does not
-
-say() { printf '%s\n' "$*" >&"$PROGRESS"; }
-
-die() {  # MESSAGE HINT
-    say "error: $1"
-    say "       ${2:-}"
-    exit 1
-}
-
-seconds_since() {  # EPOCHREALTIME
-    local tenths=$(( (${EPOCHREALTIME/[.,]/} - ${1/[.,]/}) / 100000 ))
-    printf '%d.%d s' $((tenths / 10)) $((tenths % 10))
-}
-
-step() {  # TEXT COMMAND…
-    local started=$EPOCHREALTIME
-    STEP_TEXT=$1
-    STEP_LOG=$(mktemp)
-    shift
-    _ticker_start
-    # Plain, not in a condition: `set -e` must still hold within the command.
-    "$@" >"$STEP_LOG" 2>&1
-    _ticker_stop
-    say "$(printf '%-64s %8s' "$STEP_TEXT" "$(seconds_since "$started")")"
-    rm -f "$STEP_LOG"
-    STEP_TEXT=
-}
-
-# On a terminal one line that counts; in a log a sign of life every half minute.
-_ticker_start() {
-    local text=$STEP_TEXT
-    (
-        trap - EXIT INT TERM HUP
-        for ((passed = 0; ; passed++)); do
-            if [[ -t $PROGRESS ]]; then
-                printf '\r%-64s %6d s' "$text …" "$passed" >&"$PROGRESS"
-            elif ((passed % 30 == 0)); then
-                printf '%s …%s\n' "$text" "$( ((passed)) && printf ' %d s' "$passed")" >&"$PROGRESS"
-            fi
-            sleep 1
-        done
-    ) &
-    STEP_TICKER=$!
-}
-
-_ticker_stop() {
-    [[ $STEP_TICKER ]] || return 0
-    kill "$STEP_TICKER" 2>/dev/null || true
-    wait "$STEP_TICKER" 2>/dev/null || true
-    STEP_TICKER=
-    if [[ -t $PROGRESS ]]; then printf '\r\e[K' >&"$PROGRESS"; fi
-}
 
 # ---- the way out ---------------------------------------------------------------------------------------------------
 
 _machine_exit() {
     local status=$? machine
     trap '' INT TERM HUP
-    _ticker_stop
-    if [[ $STEP_TEXT ]]; then
-        if ((status < 128)); then
-            say "failed: $STEP_TEXT (exit status $status); its last lines:"
-            tail -n 60 "$STEP_LOG" >&"$PROGRESS" || true
-        fi
-        rm -f "$STEP_LOG"
-    fi
+    step_failed "$status"
     for machine in "${MACHINES[@]}"; do machine_end "$machine"; done
     exit "$status"
 }
