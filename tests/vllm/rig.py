@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.job.house import MODELS, PATIENCE, Answer, ask, connect, question, show
+from tests.job.house import MODELS, PATIENCE, TEMPLATES, Answer, ask, connect, question, run, show
 
 PROGRAM = Path("/usr/local/bin/vllm")
 STANDIN = Path(__file__).parents[1] / "lab" / "vllm_standin.py"
@@ -125,6 +125,12 @@ def events(body: bytes) -> list[Any]:
     *lines, last = [line for line in body.decode().split("\n\n") if line]
     assert last == "data: [DONE]", body[-200:]
     return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+def active() -> list[str]:
+    """The engines that run."""
+    out = run("systemctl", "list-units", "--state=active", "--no-legend", "--plain", *TEMPLATES)
+    return [line.split()[0] for line in out.splitlines()]
 
 
 def processes(name: str) -> dict[int, str]:

@@ -18,7 +18,7 @@ from tests.job.house import Answer, ask, chat, configure, rest_of, run, sentence
 from tests.lab import media
 from tests.media.mission import HEAR, SEE, WRITE, example_com, say
 from tests.media.sight import picture
-from tests.vllm.rig import ASR, SAID, SEEN, VL, engine, events, processes, talking, transcribe, unit
+from tests.vllm.rig import ASR, SAID, SEEN, VL, active, engine, events, processes, talking, transcribe, unit
 
 VLLM = os.environ.get("SWAPPER_TEST_VLLM", "")
 if not VLLM:
@@ -65,12 +65,6 @@ def content(call: str) -> str:
     assert "choices" in answer, answer
     text: str = answer["choices"][0]["message"]["content"]
     return text
-
-
-def active() -> list[str]:
-    """The engines that run."""
-    out = run("systemctl", "list-units", "--state=active", "--no-legend", "--plain", *house.TEMPLATES)
-    return [line.split()[0] for line in out.splitlines()]
 
 
 def test_llama_server_is_there_first() -> None:

@@ -18,6 +18,7 @@ from tests.vllm.rig import (
     SAID,
     SEEN,
     VL,
+    active,
     engine,
     processes,
     standin,
@@ -44,12 +45,6 @@ def _clean() -> Iterator[None]:
     configure(MISSION)
     yield
     house.reset()
-
-
-def active() -> list[str]:
-    """The engines that run."""
-    out = run("systemctl", "list-units", "--state=active", "--no-legend", "--plain", *house.TEMPLATES)
-    return [line.split()[0] for line in out.splitlines()]
 
 
 def most_resident() -> int:
