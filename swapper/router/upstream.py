@@ -13,14 +13,11 @@ Rules of this file:
 import asyncio
 import enum
 import re
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from swapper.router.body import Body
 from swapper.router.chunks import Chunks
 from swapper.router.http1 import HEAD_LIMIT, ProtocolError, ResponseHead, parse_response
-
-if TYPE_CHECKING:
-    from swapper.router.pool import Pool
 
 # All connections read into one buffer: each block is taken out before the loop reads the next. 256 KiB is what asyncio
 # itself reads at most, but allocates anew for each read.
@@ -61,6 +58,19 @@ class Job(Protocol):
         """The kept connection was gone before a single byte came: another one is needed."""
 
 
+class Keeper(Protocol):
+    """Who keeps connections while nobody uses them."""
+
+    def made(self, upstream: "Upstream") -> None:
+        """A connection is there."""
+
+    def put(self, upstream: "Upstream") -> None:
+        """A connection is free for the next request."""
+
+    def lost(self, upstream: "Upstream") -> None:
+        """A connection is gone."""
+
+
 class _Mode(enum.Enum):
     """What comes next."""
 
@@ -79,15 +89,16 @@ class Upstream(asyncio.BufferedProtocol):
         idle_since: When it was last used, on the loop's clock.
     """
 
-    __slots__ = ("_begun", "_chunks", "_close", "_events", "_held", "_left", "_loop", "_lost", "_mode", "_paused",
-                 "_pool", "_sent", "_tail", "_transport", "_used", "_waiter", "idle_since", "job", "path")  # fmt: skip
+    __slots__ = ("_begun", "_chunks", "_close", "_events", "_held", "_keeper", "_left", "_loop", "_lost",
+                 "_mode", "_paused", "_sent", "_tail", "_transport", "_used", "_waiter", "idle_since", "job",
+                 "path")  # fmt: skip
 
-    def __init__(self, pool: "Pool", path: str) -> None:
+    def __init__(self, keeper: Keeper, path: str) -> None:
         self.path = path
         self.job: Job | None = None
         self.idle_since = 0.0
         self._loop = asyncio.get_running_loop()
-        self._pool = pool
+        self._keeper = keeper
         self._begun = 0.0  # when the request was sent, on the loop's clock
         self._used = False  # for an earlier request
         self._mode = _Mode.HEAD
@@ -106,7 +117,7 @@ class Upstream(asyncio.BufferedProtocol):
         """The engine has taken the connection."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_PAUSE_ABOVE)
-        self._pool.made(self)
+        self._keeper.made(self)
 
     # The request
 
@@ -262,7 +273,7 @@ class Upstream(asyncio.BufferedProtocol):
             self._transport.abort()
         else:
             self._used = True
-            self._pool.put(self)
+            self._keeper.put(self)
         if job is not None:
             job.finished()
 
@@ -274,7 +285,7 @@ class Upstream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, by whoever's doing."""
         self._lost = True
-        self._pool.lost(self)
+        self._keeper.lost(self)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.cancel()
         self._tell_lost(exc)
