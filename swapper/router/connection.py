@@ -230,8 +230,6 @@ class Connection(ClientLine):
         if self.paused:
             self._watch_flushing()
         self._exchange = Exchange(self._front.services, self, self._now, head, self._id)
-        if self._front.draining:
-            self._exchange.keep = False
         return self._exchange
 
     def _hand_over(self, data: bytes) -> None:

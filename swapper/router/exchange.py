@@ -216,6 +216,8 @@ class Exchange:
             framing = b"Transfer-Encoding: chunked\r\n"
         elif head.length is None:
             self.keep = False
+        if self._line.closing:
+            self.keep = False
         if not self.keep:
             framing += b"Connection: close\r\n"
         if self._line.paused and self._upstream is not None:
@@ -302,6 +304,7 @@ class Exchange:
             self._line.cut(reset=True)
             return
         self._status = error.status
+        self.keep = self.keep and not self._line.closing
         self._sent = self._line.reply(error, self._id, keep=self.keep)
         self._over(error.code)
         self._line.answered(keep=self.keep)

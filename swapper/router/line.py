@@ -123,6 +123,11 @@ class ClientLine(asyncio.BufferedProtocol, ABC):
     # What an exchange calls
 
     @property
+    def closing(self) -> bool:
+        """Whether it will not be kept after this answer, whatever the client wants."""
+        return self._front.draining
+
+    @property
     @abstractmethod
     def _bodyless(self) -> bool:
         """Whether answers to the request at hand have no body."""

@@ -96,6 +96,10 @@ class Line(Protocol):
     transport: asyncio.Transport
     paused: bool
 
+    @property
+    def closing(self) -> bool:
+        """Whether it will not be kept after this answer, whatever the client wants."""
+
     def answered(self, *, keep: bool) -> None:
         """The answer has been written whole; the connection is kept, or closed once all is flushed."""
 

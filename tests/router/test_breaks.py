@@ -7,6 +7,7 @@ import pytest
 
 from swapper.core.model import Failure
 from swapper.router.errors import ApiError
+from swapper.router.upstream import Upstream
 from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, Script, answer, chunk, until
 
 CHAT = b'{"model": "a", "messages": []}'
@@ -90,6 +91,22 @@ async def test_an_engine_that_takes_connections_and_drops_them(lab: Lab, size: i
     assert (status, _code(returned)) == (502, "engine_broke_off")
     server.close()
     await server.wait_closed()
+
+
+async def test_a_connection_that_is_gone_before_it_is_used(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = lab.pool.connect
+
+    async def connect_and_lose(path: str) -> Upstream:
+        upstream = await connect(path)
+        upstream._transport.abort()
+        await until(lambda: lab.pool.open == 0)
+        return upstream
+
+    monkeypatch.setattr(lab.pool, "connect", connect_and_lose)
+    caller = await lab.call()
+    await caller.post(CHAT)
+    status, _, body = await caller.answer()
+    assert (status, _code(body)) == (502, "engine_broke_off")
 
 
 async def test_a_kept_connection_that_is_closed_before_a_large_body_is_sent(lab: Lab) -> None:

@@ -323,7 +323,8 @@ async def test_draining_lets_streams_end_and_keeps_no_connection(lab: Lab) -> No
     assert not draining.done()
     assert lab.front.busy == 1
     lab.leases.tickets[0].client.admitted(lab.leases.socket)
-    assert (await busy.answer())[0] == 200
+    status, headers, _ = await busy.answer()
+    assert (status, headers[b"connection"]) == (200, b"close")
     assert await busy.rest() == b""
     await asyncio.wait_for(draining, PATIENCE)
 

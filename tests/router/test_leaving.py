@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -216,6 +217,36 @@ async def test_a_slow_reader_slows_the_engine_down(lab: Lab) -> None:
         left -= len(await asyncio.wait_for(caller.reader.read(1 << 20), PATIENCE))
     [record] = await lab.finished(1)
     assert record.reason == ""
+
+
+async def test_a_slow_reader_slows_down_the_answer_after_this_one_too(lab: Lab) -> None:
+    size = 64 * 1024 * 1024
+    written = await _pour(lab, size)
+    pour = lab.engine.script
+
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(lab.engine.requests) == 1:
+            writer.write(answer(b"x" * 150_000))
+        else:
+            await pour(request, reader, writer)
+
+    lab.engine.script = script
+    caller = await lab.call()
+    caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    caller.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await until(lambda: lab.front.connections)
+    [line] = lab.front._connections
+    line.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    line.transport.set_write_buffer_limits(high=1000)
+    await caller.post(CHAT)
+    await lab.finished(1)
+    assert line.paused, "the answer has ended, and the client is behind"
+    await caller.post(CHAT)
+    await until(lambda: len(lab.engine.requests) == 2)
+    await _until_still(written)
+    assert line.transport.get_write_buffer_size() < 150_000 + 2 * BLOCK
+    caller.leave()
+    await _gone(lab)
 
 
 @pytest.mark.settings(stall_timeout=0.2)
