@@ -50,6 +50,19 @@ async def test_a_rejected_request_is_told_why(lab: Lab) -> None:
     assert lab.records[0].queued is None
 
 
+async def test_a_request_that_is_rejected_because_the_router_ends(lab: Lab) -> None:
+    lab.leases.at_once = False
+    caller = await lab.call()
+    await caller.post(CHAT)
+    await until(lambda: lab.leases.tickets)
+    draining = asyncio.create_task(lab.front.drain())
+    await asyncio.sleep(0)
+    lab.leases.tickets[0].client.rejected(Failure("router_stopping", "The router ends."))
+    status, headers, _ = await caller.answer()
+    assert (status, headers[b"connection"]) == (503, b"close")
+    await asyncio.wait_for(draining, PATIENCE)
+
+
 async def test_an_engine_that_is_not_there(lab: Lab) -> None:
     await lab.engine.stop()
     caller = await lab.call()
@@ -155,6 +168,18 @@ async def test_a_stream_whose_engine_dies_ends_in_an_error_event(lab: Lab) -> No
     assert await caller.rest() == b"", "the last chunk is missing, so it is no clean end"
     [record] = await lab.finished(1)
     assert (record.status, record.reason) == (200, "engine_broke_off")
+
+
+async def test_a_stream_of_anthropics_ends_in_an_error_event_with_a_name(lab: Lab) -> None:
+    lab.engine.script = _says(STREAM + chunk(b"event: ping\ndata: {}\n\n"))
+    caller = await lab.call()
+    await caller.post(CHAT, path=b"/v1/messages?beta=true")
+    assert b" 200 OK\r\n" in await asyncio.wait_for(caller.reader.readuntil(b"\r\n\r\n"), PATIENCE)
+    assert await caller.chunk() == b"event: ping\ndata: {}\n\n"
+    await lab.engine.stop()
+    name, _, data = (await caller.chunk()).partition(b"\ndata: ")
+    assert (name, json.loads(data)["type"], _code(data)) == (b"event: error", "error", "engine_broke_off")
+    assert await caller.rest() == b""
 
 
 @pytest.mark.parametrize("space", [b"", b" "])

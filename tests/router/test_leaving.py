@@ -10,8 +10,9 @@ import pytest
 from swapper.core.model import Failure
 from swapper.router.body import BLOCK
 from swapper.router.errors import ApiError
+from swapper.router.line import ClientLine
 from swapper.router.ports import FetchedMedia
-from tests.router.conftest import PATIENCE, STREAM, Lab, Request, answer, chunk, until
+from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, answer, chunk, until
 
 CHAT = b'{"model": "a", "messages": []}'
 
@@ -219,6 +220,17 @@ async def test_a_slow_reader_slows_the_engine_down(lab: Lab) -> None:
     assert record.reason == ""
 
 
+async def _narrow(lab: Lab, caller: Caller, behind: int) -> ClientLine:
+    """Let the kernel hold little for a client that reads nothing, and the router think it behind after some bytes."""
+    caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    caller.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await until(lambda: lab.front.connections)
+    [line] = lab.front._connections
+    line.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    line.transport.set_write_buffer_limits(high=behind)
+    return line
+
+
 async def test_a_slow_reader_slows_down_the_answer_after_this_one_too(lab: Lab) -> None:
     size = 64 * 1024 * 1024
     written = await _pour(lab, size)
@@ -232,12 +244,7 @@ async def test_a_slow_reader_slows_down_the_answer_after_this_one_too(lab: Lab) 
 
     lab.engine.script = script
     caller = await lab.call()
-    caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
-    caller.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    await until(lambda: lab.front.connections)
-    [line] = lab.front._connections
-    line.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    line.transport.set_write_buffer_limits(high=1000)
+    line = await _narrow(lab, caller, 1000)
     await caller.post(CHAT)
     await lab.finished(1)
     assert line.paused, "the answer has ended, and the client is behind"
@@ -262,12 +269,20 @@ async def test_a_reader_that_stands_still_is_dropped(lab: Lab) -> None:
 
 
 @pytest.mark.settings(stall_timeout=0.2)
-async def test_a_client_that_has_said_goodbye_is_not_waited_for(lab: Lab) -> None:
-    await _pour(lab, 64 * 1024 * 1024)
+@pytest.mark.parametrize("behind", [1, 1 << 24], ids=["behind", "nearly behind"])
+async def test_a_client_that_has_said_goodbye_is_not_waited_for(lab: Lab, behind: int) -> None:
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del request
+        writer.write(STREAM + chunk(b"x" * 150_000))
+        await reader.read()
+        raise ConnectionError
+
+    lab.engine.script = script
     caller = await lab.call()
-    caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    line = await _narrow(lab, caller, behind)
     await caller.post(CHAT)
-    await until(lambda: lab.front._connections and all(line.paused for line in lab.front._connections))
+    await until(line.transport.get_write_buffer_size)
+    assert line.paused is (behind == 1)
     caller.writer.write_eof()
     await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
     await _gone(lab)
