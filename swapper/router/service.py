@@ -272,8 +272,9 @@ class Router:
             hint = "Correct the file, then: systemctl reload swapper"
             raise ApiError("config_invalid", f"The configuration is wrong: {listed}", hint)
         near = self._config.near(name)
-        hint = f"Did you mean {' or '.join(near)}?" if near else "GET /v1/models lists the models."
-        raise ApiError("model_not_found", f"There is no model named {name[:200]!r}.", hint, param="model")
+        # In the message, since that is all that the official clients show of an error.
+        message = f"There is no model named {name[:200]!r}." + (f" Did you mean {' or '.join(near)}?" if near else "")
+        raise ApiError("model_not_found", message, "GET /v1/models lists the models.", param="model")
 
     def _resolve(self, name: str) -> str:
         model = self.find(name).name

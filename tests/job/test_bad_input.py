@@ -30,7 +30,7 @@ def test_bodies_that_are_wrong(body: bytes, status: int, code: str) -> None:
 
 
 def test_an_unknown_model_names_those_that_are_near() -> None:
-    assert "alpha" in chat("alhpa").error["hint"]
+    assert "alpha" in chat("alhpa").error["message"]
 
 
 def test_unknown_paths_and_wrong_methods() -> None:
