@@ -54,7 +54,7 @@ STATUSES = {
 """HTTP status of each code; a code that is not here is a defect and answers 500."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ApiError(Exception):
     """An answer that is an error.
 
@@ -87,10 +87,19 @@ class ApiError(Exception):
         """The error envelope as JSON."""
         return json.dumps({"error": self.fields}, ensure_ascii=False).encode()
 
-    @property
-    def event(self) -> bytes:
-        """The error as one server-sent event, for streams that have begun."""
-        return b"data: " + self.body + b"\n\n"
+    def event(self, target: bytes) -> bytes:
+        """The error as one server-sent event, for streams that have begun.
+
+        Anthropic's clients heed no event without a name ("Error events" in its manual of streaming messages); OpenAI's
+        do without, and some stumble over one.
+
+        Args:
+            target: What the client asked for: path and query.
+        """
+        if not target.startswith(b"/v1/messages"):
+            return b"data: " + self.body + b"\n\n"
+        named = json.dumps({"type": "error", "error": self.fields}, ensure_ascii=False)
+        return b"event: error\ndata: " + named.encode() + b"\n\n"
 
     @property
     def fields(self) -> dict[str, str | list[str] | None]:

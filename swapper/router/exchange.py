@@ -277,7 +277,7 @@ class Exchange:
             self._explain(failure)
             return
         if upstream is not None and upstream.between_events and self.version:
-            event = from_failure(failure).event
+            event = from_failure(failure).event(self._head.target)
             self.write(b"%x\r\n%b\r\n" % (len(event), event))
         # A body that ends with the connection is the one whose early end only a reset can tell.
         self._over(failure.code)
