@@ -3,8 +3,6 @@
 A model that was removed, or moved to another engine, runs on as it was started until it has drained.
 """
 
-from pathlib import Path
-
 from swapper.config import Config, Model
 from swapper.core.scheduler import Scheduler
 
@@ -21,6 +19,7 @@ class Places:
         self._scheduler = scheduler
         self._former: dict[str, Model] = {}
         self._by_unit: dict[str, Model] = {}
+        self._sockets: dict[str, str] = {}
         self._index()
 
     def apply(self, config: Config) -> None:
@@ -51,9 +50,13 @@ class Places:
         """The model that a unit runs."""
         return self._by_unit.get(unit)
 
-    def socket(self, name: str) -> Path:
-        """The engine's socket of a model."""
-        return self.of(name).socket
+    def socket(self, name: str) -> str:
+        """The engine's socket of a model; asked for with each request, hence made beforehand.
+
+        Raises:
+            KeyError: There is no such model.
+        """
+        return str(self.of(name).socket) if self._former else self._sockets[name]
 
     def _resident(self, name: str) -> bool:
         record = self._scheduler.record(name)
@@ -61,3 +64,4 @@ class Places:
 
     def _index(self) -> None:
         self._by_unit = {model.unit: model for model in (*self._former.values(), *self.config.models)}
+        self._sockets = {model.name: str(model.socket) for model in self.config.models}

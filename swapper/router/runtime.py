@@ -10,7 +10,6 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol, assert_never
 
 from swapper.core.actions import Abort, Action, Admit, Announce, Reject, StartUnit, StopUnit
@@ -73,7 +72,7 @@ class Runtime:
         scheduler: To be read by others, changed by nobody but `dispatch`.
     """
 
-    def __init__(self, scheduler: Scheduler, socket_of: Callable[[str], Path], forget: Callable[[str], None]) -> None:
+    def __init__(self, scheduler: Scheduler, socket_of: Callable[[str], str], forget: Callable[[str], None]) -> None:
         """Make the shell; `orders` must be set before the first event.
 
         Args:
@@ -154,15 +153,19 @@ class Runtime:
         try:
             match action:
                 case Admit():
-                    self._tickets[action.request].client.admitted(str(self._socket_of(action.model)))
+                    # A ticket that is gone was released while this action waited its turn; that it is over is in line.
+                    if (ticket := self._tickets.get(action.request)) is not None:
+                        ticket.client.admitted(self._socket_of(action.model))
                 case Reject():
-                    self._tickets.pop(action.request).client.rejected(action.failure)
+                    if (ticket := self._tickets.pop(action.request, None)) is not None:
+                        ticket.client.rejected(action.failure)
                 case Abort():
-                    self._tickets.pop(action.request).client.aborted(action.failure)
+                    if (ticket := self._tickets.pop(action.request, None)) is not None:
+                        ticket.client.aborted(action.failure)
                 case StartUnit():
                     self._orders.start(action.model)
                 case StopUnit():
-                    self._forget(str(self._socket_of(action.model)))
+                    self._forget(self._socket_of(action.model))
                     self._orders.stop(action.model)
                 case Announce():
                     self._announce(action)

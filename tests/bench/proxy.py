@@ -1,8 +1,8 @@
 """What the way through the router costs, beside a plain aiohttp handler and the engine by itself.
 
     python3 -m tests.bench.proxy           # the router's data path by itself, with leases that cost nothing
-    python3 -m tests.bench.proxy --url http://127.0.0.1:8000 --socket /run/swapper/llama@fast/http.sock --model fast
-                                           # an installed router and its model; `--pid` is the router's process
+    tests/run --command python3 -m tests.bench.proxy --installed
+                                           # and the installed router beside it, leases, unit, journal and all
 
 Two cores are shared like this: the proxy has the first for itself, engine and load share the second; a direct run gives
 the engine the first. All are measured in turns, several times. Engine and load together must cost less per request than
@@ -21,10 +21,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
-from tests.bench import calm
+from tests.bench import calm, installed
 from tests.bench.figures import Series, heading, table
 
 SCENES = [(streams, connections) for streams in (False, True) for connections in (1, 8)]
@@ -82,19 +80,17 @@ def _targets(stack: ExitStack, options: argparse.Namespace) -> list[Target]:
     """Start what is to be measured."""
     port, directory = options.port, tempfile.mkdtemp()
     targets = []
-    path = options.socket
-    if not path:
+    if options.installed:
+        router = stack.enter_context(installed.installed())
+        path = router.socket
+        targets += [Target("direct", path, 0, 1), Target("installed", router.address, router.pid, 1)]
+    else:
         path = f"{directory}/http.sock"
         engine = [sys.executable, "tests/lab/fast_engine.py"]
         stack.enter_context(_server([*engine, path], path, core=1))
         alone = f"127.0.0.1:{port}"
         pid = stack.enter_context(_server([*engine, alone], alone, core=0))
         targets.append(Target("direct", alone, pid, 1))
-    else:
-        targets.append(Target("direct", path, 0, 1))
-    if options.url:
-        parts = urlsplit(options.url)
-        targets.append(Target("installed", f"{parts.hostname}:{parts.port or 80}", options.pid, 1))
     for offset, name in enumerate(["ours", "naive"], 1):
         address = f"127.0.0.1:{port + offset}"
         command = _command("tests.bench.proxies", name, port + offset, path, core=0)
@@ -114,15 +110,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--port", type=int, default=18100, help="the first of three that are free")
-    parser.add_argument("--url", default="", help="an installed router")
-    parser.add_argument("--socket", default="", help="the socket of its model's engine")
-    parser.add_argument("--model", default="a")
-    parser.add_argument("--pid", type=int, default=0, help="the router's process")
+    parser.add_argument("--installed", action="store_true", help="the installed router, too; in the machine")
     options = parser.parse_args()
-    if options.url and not Path(options.socket).is_socket():
-        parser.error("--url wants the --socket of an engine that runs")
     with ExitStack() as stack:
-        if options.url:
+        if options.installed:
             stack.enter_context(calm.calm(options.calm))
         elif options.calm:
             # Everything that is measured is a child of this process.
@@ -130,7 +121,7 @@ def main() -> None:
         targets = _targets(stack, options)
         for scene in SCENES:
             streams, connections = scene
-            figures = [[_measure(each, scene, options.model, options.seconds) for each in targets]
+            figures = [[_measure(each, scene, installed.NAME, options.seconds) for each in targets]
                        for _ in range(options.rounds)]  # fmt: skip
             columns = list(zip(*figures, strict=True))
             naive = Series.of(rate for _, rate, _ in columns[-1])

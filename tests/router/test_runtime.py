@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from swapper.core.events import ActiveState, ConfigApplied, UnitChanged
 from swapper.core.invariants import validate
@@ -51,7 +50,7 @@ class Stage:
     def __init__(self) -> None:
         self.systemd = Systemd()
         self.forgotten: list[str] = []
-        self.runtime = Runtime(Scheduler(), lambda model: Path(f"/{model}.sock"), self.forgotten.append)
+        self.runtime = Runtime(Scheduler(), lambda model: f"/{model}.sock", self.forgotten.append)
         self.runtime.orders = self.systemd
         models = tuple(ModelSpec(name, (Demand(0),), ttl=ttl) for name, ttl in (("a", None), ("b", None), ("c", 0.01)))
         self.runtime.dispatch(ConfigApplied(models, (Gpu(0),)))
@@ -100,6 +99,18 @@ def test_what_comes_up_while_actions_are_carried_out_waits_its_turn() -> None:
         stage.up("a")
         assert heard == ["released", "second"]
         tickets[1].release()
+
+    staged(play)
+
+
+def test_a_ticket_released_in_the_moment_of_its_turn_is_not_used() -> None:
+    async def play(stage: Stage) -> None:
+        tickets: list[Ticket] = []
+        first, second = Asker(lambda: tickets[1].release()), Asker()
+        tickets += [stage.runtime.request("a", first), stage.runtime.request("a", second)]
+        stage.up("a")
+        assert second.heard == []
+        tickets[0].release()
 
     staged(play)
 

@@ -1,0 +1,59 @@
+"""The installed router in front of the fast engine: a model whose unit runs that instead of llama-server."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.job.house import CONFIG, MODELS, chat, configure, reset, run, show
+
+NAME = "fast"
+UNIT = f"llama@{NAME}"
+SOCKET = f"/run/swapper/{UNIT}/http.sock"
+DROPIN = Path(f"/run/systemd/system/{UNIT}.service.d/90-fast.conf")
+ENGINE = Path(__file__).parents[1] / "lab" / "fast_engine.py"
+LAUNCH = "/usr/share/swapper/swapper/launch.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """Where it is.
+
+    Attributes:
+        address: Of the router.
+        socket: Of the engine.
+        pid: The router's process.
+    """
+
+    address: str
+    socket: str
+    pid: int
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[Installed]:
+    """Configure the model, have it started by a request, and give the router and the engine a core each."""
+    before = CONFIG.read_text()
+    (MODELS / f"{NAME}.gguf").write_bytes(b"not read by anybody")
+    DROPIN.parent.mkdir(parents=True, exist_ok=True)
+    DROPIN.write_text(
+        "[Service]\nExecStart=\n"
+        f"ExecStart=/usr/bin/python3 -IS {LAUNCH} --socket {SOCKET} --health /health --name {NAME} -- "
+        f"/usr/bin/python3 {ENGINE} {SOCKET}\n"
+    )
+    try:
+        configure(f"models:\n  {NAME}: {{engine: llama, model: {NAME}.gguf}}\n")
+        answer = chat(NAME)
+        assert answer.status == 200, answer.body
+        pid = int(show("swapper.service", "MainPID"))
+        if (os.cpu_count() or 1) > 1:
+            os.sched_setaffinity(pid, {0})
+            os.sched_setaffinity(int(show(UNIT, "MainPID")), {1})
+        yield Installed("127.0.0.1:8000", SOCKET, pid)
+    finally:
+        DROPIN.unlink()
+        (MODELS / f"{NAME}.gguf").unlink()
+        CONFIG.write_text(before)
+        reset()
+        run("systemctl", "daemon-reload")
