@@ -152,16 +152,8 @@ class Runtime:
     def _carry_out(self, action: Action) -> None:
         try:
             match action:
-                case Admit():
-                    # A ticket that is gone was released while this action waited its turn; that it is over is in line.
-                    if (ticket := self._tickets.get(action.request)) is not None:
-                        ticket.client.admitted(self._socket_of(action.model))
-                case Reject():
-                    if (ticket := self._tickets.pop(action.request, None)) is not None:
-                        ticket.client.rejected(action.failure)
-                case Abort():
-                    if (ticket := self._tickets.pop(action.request, None)) is not None:
-                        ticket.client.aborted(action.failure)
+                case Admit() | Reject() | Abort():
+                    self._tell(action)
                 case StartUnit():
                     self._orders.start(action.model)
                 case StopUnit():
@@ -174,6 +166,22 @@ class Runtime:
         except Exception:  # noqa: BLE001
             # One client's defect must not keep the others from what they were promised.
             _LOG.exception("could not carry out %r", action)
+
+    def _tell(self, action: Admit | Reject | Abort) -> None:
+        ticket = self._tickets.get(action.request)
+        if ticket is None:
+            return  # released while this action waited its turn; that the request is over is in line
+        match action:
+            case Admit():
+                ticket.client.admitted(self._socket_of(action.model))
+            case Reject():
+                del self._tickets[action.request]
+                ticket.client.rejected(action.failure)
+            case Abort():
+                del self._tickets[action.request]
+                ticket.client.aborted(action.failure)
+            case _:
+                assert_never(action)
 
     @property
     def _orders(self) -> Orders:

@@ -106,7 +106,11 @@ def test_what_comes_up_while_actions_are_carried_out_waits_its_turn() -> None:
 def test_a_ticket_released_in_the_moment_of_its_turn_is_not_used() -> None:
     async def play(stage: Stage) -> None:
         tickets: list[Ticket] = []
-        first, second = Asker(lambda: tickets[1].release()), Asker()
+
+        def release_second() -> None:
+            tickets[1].release()
+
+        first, second = Asker(release_second), Asker()
         tickets += [stage.runtime.request("a", first), stage.runtime.request("a", second)]
         stage.up("a")
         assert second.heard == []
