@@ -20,6 +20,13 @@ DOWN: dict[str, frozenset[str]] = {
 }
 """Each room, and the rooms below it that it may import."""
 
+INSIDE_ROUTER: dict[str, frozenset[str]] = {
+    "wire": frozenset({"errors", "routes", "runtime"}),
+    "media": frozenset({"errors", "wire"}),
+    "api": frozenset({"errors", "feed", "orders", "places", "runtime"}),
+}
+"""Rooms within the router, and what else of it they may import."""
+
 ONLY_IN: dict[str, frozenset[str]] = {
     "pydbus": frozenset({"host/bus.py"}),
     "gi": frozenset({"host/bus.py"}),
@@ -72,6 +79,17 @@ def test_imports_point_down() -> None:
         if name.startswith("swapper.")
         and room_of(file) != "__init__"
         and room(name) not in {"", room_of(file)} | DOWN[room_of(file)]
+    ]
+    assert wrong == []
+
+
+def test_rooms_within_the_router_keep_to_themselves() -> None:
+    wrong = [
+        f"{file.relative_to(SOURCE)} imports {name}"
+        for inner, others in INSIDE_ROUTER.items()
+        for file in sorted((PACKAGE / "router" / inner).rglob("*.py"))
+        for name in imports(file)
+        if name.startswith("swapper.router.") and name.split(".")[2] not in {inner, *others}
     ]
     assert wrong == []
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from swapper.config import Media
-from swapper.router.body import Spool
-from swapper.router.parts import Parts
-from swapper.router.ports import FetchedMedia
+from swapper.router.api.parts import Parts
+from swapper.router.wire.body import Spool
+from swapper.router.wire.ports import FetchedMedia
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from swapper.router.media import MediaFetcher
+    from swapper.router.media.fetch import MediaFetcher
 
 _LOG = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class LateMedia:
 
 
 def _fetcher_class() -> "type[MediaFetcher]":
-    from swapper.router.media import MediaFetcher  # noqa: PLC0415 — the point of this file
+    from swapper.router.media.fetch import MediaFetcher  # noqa: PLC0415 — the point of this file
 
     return MediaFetcher
 
@@ -163,7 +163,7 @@ def runner(parts: Parts, patience: float) -> "web.AppRunner":
     """
     from aiohttp import web  # noqa: PLC0415 — the point of this file
 
-    from swapper.router.api import Api  # noqa: PLC0415
+    from swapper.router.api.handlers import Api  # noqa: PLC0415
 
     return web.AppRunner(
         Api(parts).application(), handler_cancellation=True, access_log=None, shutdown_timeout=patience

@@ -7,7 +7,7 @@ which; so here at most `LIMIT` entries a second are written, and failures among 
 import asyncio
 import logging
 
-from swapper.router.ports import Record
+from swapper.router.wire.ports import Record
 
 LIMIT = 50
 """Entries a second."""

@@ -22,22 +22,22 @@ from swapper.host import journal, notify
 from swapper.host.status import UnitStatus
 from swapper.host.units import Units
 from swapper.router import late, routes, specs
-from swapper.router.body import Spool
-from swapper.router.catalog import Catalog, started_now
+from swapper.router.api.catalog import Catalog, started_now
+from swapper.router.api.loading import Loading
+from swapper.router.api.parts import Parts
 from swapper.router.errors import ApiError
 from swapper.router.explain import Explainer
 from swapper.router.feed import Feed
-from swapper.router.front import Front
 from swapper.router.late import LateApplication, LateMedia
-from swapper.router.loading import Loading
 from swapper.router.orders import UnitOrders
-from swapper.router.parts import Parts
 from swapper.router.places import Places
-from swapper.router.pool import Pool
-from swapper.router.ports import Services
 from swapper.router.requestlog import RequestLog
 from swapper.router.runtime import Runtime
-from swapper.router.settings import FrontSettings
+from swapper.router.wire.body import Spool
+from swapper.router.wire.front import Front
+from swapper.router.wire.pool import Pool
+from swapper.router.wire.ports import Services
+from swapper.router.wire.settings import FrontSettings
 
 _LOG = logging.getLogger(__name__)
 

@@ -14,14 +14,14 @@ from typing import cast
 from aiohttp import ClientSession, UnixConnector, web
 
 from swapper.core.model import Failure
-from swapper.router.body import Spool
 from swapper.router.errors import ApiError, from_failure
-from swapper.router.front import Front
-from swapper.router.pool import Pool
-from swapper.router.ports import MediaSource, Record, Services
 from swapper.router.routes import find
 from swapper.router.runtime import Client, Ticket
-from swapper.router.settings import FrontSettings
+from swapper.router.wire.body import Spool
+from swapper.router.wire.front import Front
+from swapper.router.wire.pool import Pool
+from swapper.router.wire.ports import MediaSource, Record, Services
+from swapper.router.wire.settings import FrontSettings
 
 
 class FreeTicket(Ticket):

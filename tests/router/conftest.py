@@ -17,14 +17,14 @@ import pytest
 from hypothesis import settings
 
 from swapper.core.model import Failure
-from swapper.router.body import Spool
 from swapper.router.errors import ApiError, from_failure
-from swapper.router.front import Front
-from swapper.router.pool import Pool
-from swapper.router.ports import FetchedMedia, Record, Services
 from swapper.router.routes import find
 from swapper.router.runtime import Client, Ticket
-from swapper.router.settings import FrontSettings
+from swapper.router.wire.body import Spool
+from swapper.router.wire.front import Front
+from swapper.router.wire.pool import Pool
+from swapper.router.wire.ports import FetchedMedia, Record, Services
+from swapper.router.wire.settings import FrontSettings
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for an event has failed."""

@@ -7,7 +7,7 @@ import pytest
 
 from swapper.core.model import Failure
 from swapper.router.errors import ApiError
-from swapper.router.upstream import Upstream
+from swapper.router.wire.upstream import Upstream
 from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, Script, answer, chunk, until
 
 CHAT = b'{"model": "a", "messages": []}'

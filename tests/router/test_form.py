@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swapper.router.errors import ApiError
-from swapper.router.form import FormScanner
-from swapper.router.found import Found
-from swapper.router.intake import is_form
+from swapper.router.wire.form import FormScanner
+from swapper.router.wire.found import Found
+from swapper.router.wire.intake import is_form
 
 TYPE = b'multipart/form-data; boundary="Xb"'
 

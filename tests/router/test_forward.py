@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swapper.router import upstream
-from swapper.router.connection import AHEAD_LIMIT, Connection
+from swapper.router.wire import upstream
+from swapper.router.wire.connection import AHEAD_LIMIT, Connection
 from tests.router.conftest import PATIENCE, STREAM, Lab, Request, ScriptedEngine, answer, chunk, until
 
 CHAT = b'{"model": "a", "messages": []}'

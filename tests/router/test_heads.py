@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swapper.router.chunks import Chunks
-from swapper.router.http1 import ProtocolError, parse_request, parse_response
+from swapper.router.wire.chunks import Chunks
+from swapper.router.wire.http1 import ProtocolError, parse_request, parse_response
 
 
 def _request(*lines: bytes, first: bytes = b"POST /v1/x HTTP/1.1", host: bool = True) -> bytes:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from swapper.core.model import Failure
-from swapper.router.body import BLOCK
 from swapper.router.errors import ApiError
-from swapper.router.line import ClientLine
-from swapper.router.ports import FetchedMedia
+from swapper.router.wire.body import BLOCK
+from swapper.router.wire.line import ClientLine
+from swapper.router.wire.ports import FetchedMedia
 from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, answer, chunk, until
 
 CHAT = b'{"model": "a", "messages": []}'

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swapper.router.connection import Connection
+from swapper.router.wire.connection import Connection
 from tests.router.conftest import PATIENCE, Lab, chunk, until
 
 MIB = 1024 * 1024

@@ -16,11 +16,11 @@ import pytest
 from aiohttp import web
 
 from swapper.config import Media
-from swapper.router.addresses import Allowed, is_public
-from swapper.router.body import Spool
 from swapper.router.errors import ApiError
-from swapper.router.media import MediaFetcher
-from swapper.router.mediatypes import sniff
+from swapper.router.media.addresses import Allowed, is_public
+from swapper.router.media.fetch import MediaFetcher
+from swapper.router.media.types import sniff
+from swapper.router.wire.body import Spool
 from tests.router.conftest import PATIENCE, Lab, until
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3

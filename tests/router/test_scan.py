@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from swapper.router.errors import ApiError
-from swapper.router.found import Found
-from swapper.router.scan import JsonScanner, inspect
+from swapper.router.wire.found import Found
+from swapper.router.wire.scan import JsonScanner, inspect
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 

@@ -6,7 +6,7 @@ says `Connection: close` with its 100th answer; vLLM's server closes one after 5
 
 import asyncio
 
-from swapper.router.upstream import Upstream
+from swapper.router.wire.upstream import Upstream
 
 IDLE_LIMIT = 8
 """Most connections that are kept per socket while they are not in use."""

@@ -14,11 +14,11 @@ Every state has a deadline (`expired`), except SETTLING, and BUSY as long as the
 
 
 from swapper.router.errors import ApiError
-from swapper.router.exchange import Exchange
-from swapper.router.http1 import HEAD_LIMIT, ProtocolError, RequestHead, parse_request
-from swapper.router.intake import Intake, find_model, is_form, refusal
-from swapper.router.line import FOREVER, ClientLine, Hall, State
 from swapper.router.routes import NameIn
+from swapper.router.wire.exchange import Exchange
+from swapper.router.wire.http1 import HEAD_LIMIT, ProtocolError, RequestHead, parse_request
+from swapper.router.wire.intake import Intake, find_model, is_form, refusal
+from swapper.router.wire.line import FOREVER, ClientLine, Hall, State
 
 AHEAD_LIMIT = 64 * 1024
 """Most bytes that a client may send ahead while it is being answered; it is not read from beyond that."""

@@ -17,13 +17,13 @@ import enum
 from collections.abc import Callable, Sequence
 
 from swapper.core.model import Failure
-from swapper.router.body import Body, Store, splice
 from swapper.router.errors import ApiError, from_failure
-from swapper.router.found import Found, MediaRef
-from swapper.router.http1 import RequestHead, ResponseHead
-from swapper.router.ports import Line, Record, Services
 from swapper.router.runtime import Ticket
-from swapper.router.upstream import Upstream
+from swapper.router.wire.body import Body, Store, splice
+from swapper.router.wire.found import Found, MediaRef
+from swapper.router.wire.http1 import RequestHead, ResponseHead
+from swapper.router.wire.ports import Line, Record, Services
+from swapper.router.wire.upstream import Upstream
 
 _CLIENT_GONE = 499  # what many servers log for a client that left; never sent
 

@@ -15,9 +15,9 @@ import enum
 import re
 from typing import Protocol, cast
 
-from swapper.router.body import Body
-from swapper.router.chunks import Chunks
-from swapper.router.http1 import HEAD_LIMIT, ProtocolError, ResponseHead, parse_response
+from swapper.router.wire.body import Body
+from swapper.router.wire.chunks import Chunks
+from swapper.router.wire.http1 import HEAD_LIMIT, ProtocolError, ResponseHead, parse_response
 
 # All connections read into one buffer: each block is taken out before the loop reads the next. 256 KiB is what asyncio
 # itself reads at most, but allocates anew for each read.

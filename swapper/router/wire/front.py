@@ -11,13 +11,13 @@ import logging
 import os
 from collections.abc import Callable, Coroutine
 
-from swapper.router.connection import Connection
 from swapper.router.errors import ApiError
-from swapper.router.http1 import RequestHead
-from swapper.router.line import ClientLine
-from swapper.router.ports import Record, Services
 from swapper.router.routes import Route
-from swapper.router.settings import FrontSettings
+from swapper.router.wire.connection import Connection
+from swapper.router.wire.http1 import RequestHead
+from swapper.router.wire.line import ClientLine
+from swapper.router.wire.ports import Record, Services
+from swapper.router.wire.settings import FrontSettings
 
 _LOG = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from swapper.core.model import Failure
-from swapper.router.body import Segment, Spool
 from swapper.router.errors import ApiError
-from swapper.router.pool import Pool
 from swapper.router.runtime import Client, Ticket
+from swapper.router.wire.body import Segment, Spool
+from swapper.router.wire.pool import Pool
 
 
 class Leases(Protocol):

@@ -20,10 +20,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from swapper.config import Media
-from swapper.router.addresses import Allowed
-from swapper.router.body import BLOCK, Segment, Spool, Store
 from swapper.router.errors import ApiError
-from swapper.router.mediatypes import is_media, says_nothing, sniff
+from swapper.router.media.addresses import Allowed
+from swapper.router.media.types import is_media, says_nothing, sniff
+from swapper.router.wire.body import BLOCK, Segment, Spool, Store
 
 MOST_MEDIA = 64
 """Most different URLs in one request."""

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from swapper.router.body import Spool, Store
-from swapper.router.chunks import Chunks
 from swapper.router.errors import ApiError
-from swapper.router.found import Found
-from swapper.router.http1 import ProtocolError, RequestHead
-from swapper.router.scan import JsonScanner, inspect
+from swapper.router.wire.body import Spool, Store
+from swapper.router.wire.chunks import Chunks
+from swapper.router.wire.found import Found
+from swapper.router.wire.http1 import ProtocolError, RequestHead
+from swapper.router.wire.scan import JsonScanner, inspect
 
 
 class Scanner(Protocol):
@@ -32,7 +32,7 @@ def is_form(content_type: bytes) -> bool:
 
 
 def _form_scanner(content_type: bytes) -> Scanner:
-    from swapper.router.form import FormScanner  # noqa: PLC0415 - its parser costs every start otherwise
+    from swapper.router.wire.form import FormScanner  # noqa: PLC0415 - its parser costs every start otherwise
 
     return FormScanner(content_type)
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from swapper.config import ConfigError, Model
 from swapper.core.model import Failure
-from swapper.router.catalog import Catalog
+from swapper.router.api.catalog import Catalog
 from swapper.router.errors import ApiError
 from swapper.router.feed import Feed
 from swapper.router.orders import UnitOrders

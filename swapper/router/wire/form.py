@@ -5,7 +5,7 @@ import re
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from swapper.router.errors import ApiError
-from swapper.router.found import Found, model_invalid, model_missing, model_twice
+from swapper.router.wire.found import Found, model_invalid, model_missing, model_twice
 
 _NAME_LIMIT = 1024
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")

@@ -1,6 +1,6 @@
 """What the router answers by itself: information for clients, operations for administrators. An aiohttp application.
 
-Every answer closes its connection, so that the next request comes to `router.front` again, which may forward it.
+Every answer closes its connection, so that the next request comes to the front again, which may forward it.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from aiohttp import web
 from swapper import __version__
 from swapper.config import Model
 from swapper.core.events import UnloadAsked
-from swapper.router import page
-from swapper.router.catalog import Json, change_fields
+from swapper.router.api import page
+from swapper.router.api.catalog import Json, change_fields
+from swapper.router.api.loading import Loading
+from swapper.router.api.parts import Parts
 from swapper.router.errors import ApiError
 from swapper.router.feed import Change
-from swapper.router.loading import Loading
-from swapper.router.parts import Parts
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -18,8 +18,8 @@ from functools import cache
 from typing import NamedTuple
 
 from swapper.router.errors import ApiError
-from swapper.router.found import Found, MediaRef, model_invalid, model_missing, model_twice
-from swapper.router.jsongrammar import ANY_KEY, DULL_KEY, SCALAR_WORD, SPACE, STRING_REST, WORD, elements
+from swapper.router.wire.found import Found, MediaRef, model_invalid, model_missing, model_twice
+from swapper.router.wire.jsongrammar import ANY_KEY, DULL_KEY, SCALAR_WORD, SPACE, STRING_REST, WORD, elements
 
 _NAME_LIMIT = 64  # longest key that matters, in bytes, even with each letter escaped
 _MODEL_LIMIT = 1024

@@ -10,12 +10,12 @@ from collections.abc import Callable, Coroutine
 from typing import Protocol, cast
 
 from swapper.router.errors import ApiError
-from swapper.router.exchange import Exchange
-from swapper.router.http1 import RequestHead
-from swapper.router.ports import Services
-from swapper.router.reply import render
 from swapper.router.routes import Route
-from swapper.router.settings import FrontSettings
+from swapper.router.wire.exchange import Exchange
+from swapper.router.wire.http1 import RequestHead
+from swapper.router.wire.ports import Services
+from swapper.router.wire.reply import render
+from swapper.router.wire.settings import FrontSettings
 
 WRITE_LIMIT = 128 * 1024
 """Most bytes that wait for a client; the engine is not read from beyond that."""

@@ -3,7 +3,7 @@
 from html import escape
 
 from swapper.core.model import State
-from swapper.router.catalog import Catalog
+from swapper.router.api.catalog import Catalog
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
