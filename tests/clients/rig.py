@@ -1,0 +1,58 @@
+"""What the clients' tests ask, and whom."""
+
+import importlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.job.house import MODELS, sentence, write_gguf
+from tests.lab.gguf import write_model
+from tests.media import sight
+
+TEMPLATE = "tools.jinja"
+URL = "http://127.0.0.1:8000"
+CONFIG = f"""
+models:
+  writer: {{engine: llama, model: writer.gguf, context: 4096, args: [--embeddings], aliases: [code]}}
+  other: {{engine: llama, model: other.gguf, context: 4096}}
+  ear: {sight.EAR}
+  coder: {{engine: llama, model: coder.gguf, context: 65536, gpu: 1}}
+  narrow: {{engine: llama, model: narrow.gguf, context: 4096, concurrency: 1, queue: 0, args: [--context-shift]}}
+  caller: {{engine: llama, model: caller.gguf, context: 4096, args: [--chat-template-file, {MODELS / TEMPLATE}]}}
+  absent: {{engine: llama, model: absent.gguf, context: 2048}}
+"""
+NAMES = ["writer", "other", "ear", "coder", "narrow", "caller", "absent"]
+WORDS = sentence("writer")
+
+HELLO = [{"role": "user", "content": "Hello!"}]
+WEATHER = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "enum": ["Rome", "Oslo"]}, "warm": {"type": "boolean"}},
+    "required": ["city", "warm"],
+    "additionalProperties": False,
+}
+"""A schema that leaves little to say: the tiny models have no idea of JSON, and only the engine's grammar makes it."""
+
+CALL = {"city": "Oslo", "warm": False}
+"""What `caller` wants to know the weather of."""
+
+
+def official(package: str) -> Any:
+    """A client's package. Where nobody has brought the clients, the calling module's tests are skipped."""
+    if not os.environ.get("SWAPPER_TEST_CLIENTS_PYTHON"):
+        pytest.skip("it is not here: run tests/run --clients", allow_module_level=True)
+    return importlib.import_module(package)
+
+
+def write_models() -> None:
+    """The files that `CONFIG` names, but for one."""
+    sight.write_models()
+    shutil.copyfile(Path(__file__).with_name(TEMPLATE), MODELS / TEMPLATE)
+    # Whatever it is asked, it calls that tool.
+    call = '{"name": "weather", "arguments": {"city": "Oslo", "warm": false}}'
+    write_model(MODELS / "caller.gguf", f"<tool_call>\n{call}\n</tool_call>")
+    for name in ("writer", "other", "coder", "narrow"):
+        write_gguf(name)

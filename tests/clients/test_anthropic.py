@@ -1,0 +1,95 @@
+"""Anthropic's package for Python."""
+
+from typing import Any
+
+import pytest
+
+from tests.clients.rig import CALL, HELLO, URL, WEATHER, WORDS, official
+from tests.job.house import run, sentence
+
+anthropic = official("anthropic")
+
+TOOL = {"name": "weather", "description": "Tells the weather.", "input_schema": WEATHER}
+
+
+@pytest.fixture(scope="module")
+def client() -> Any:
+    with anthropic.Anthropic(base_url=URL, api_key="none", max_retries=0) as client:
+        yield client
+
+
+def test_a_message(client: Any) -> None:
+    answer = client.messages.create(model="writer", max_tokens=40, messages=HELLO)
+    assert [(part.type, part.text) for part in answer.content] == [("text", WORDS)]
+    assert (answer.role, answer.stop_reason) == ("assistant", "end_turn")
+    assert answer.usage.output_tokens > 3
+
+
+def test_a_message_as_a_stream(client: Any) -> None:
+    with client.messages.stream(model="code", max_tokens=40, messages=HELLO, system="Be brief.") as stream:
+        words = list(stream.text_stream)
+        final = stream.get_final_message()
+    assert "".join(words) == WORDS
+    assert len(words) > 3
+    assert final.stop_reason == "end_turn"
+
+
+def test_a_message_with_tools(client: Any) -> None:
+    answer = client.messages.create(model="writer", max_tokens=40, messages=HELLO, tools=[TOOL])
+    assert answer.content[0].text == WORDS
+
+
+def test_a_tool_that_is_called(client: Any) -> None:
+    answer = client.messages.create(model="caller", max_tokens=40, messages=HELLO, tools=[TOOL])
+    (call,) = answer.content
+    assert (call.type, call.name, call.input, answer.stop_reason) == ("tool_use", "weather", CALL, "tool_use")
+
+
+def test_a_tool_that_is_called_in_a_stream(client: Any) -> None:
+    with client.messages.stream(model="caller", max_tokens=40, messages=HELLO, tools=[TOOL]) as stream:
+        parts = [event.partial_json for event in stream if event.type == "input_json"]
+        (call,) = stream.get_final_message().content
+    assert len(parts) > 1
+    assert (call.type, call.name, call.input) == ("tool_use", "weather", CALL)
+
+
+def test_tokens_are_counted(client: Any) -> None:
+    short = client.messages.count_tokens(model="writer", messages=HELLO)
+    long = client.messages.count_tokens(model="writer", messages=[{"role": "user", "content": "Hello! " * 50}])
+    assert 0 < short.input_tokens < long.input_tokens
+
+
+def test_messages_swap_models(client: Any) -> None:
+    for name in ("writer", "other"):
+        answer = client.messages.create(model=name, max_tokens=40, messages=HELLO)
+        assert answer.content[0].text == sentence(name)
+
+
+def test_a_model_that_is_not_configured(client: Any) -> None:
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        client.messages.create(model="wrtier", max_tokens=40, messages=HELLO)
+    assert "writer" in str(caught.value)
+
+
+def test_a_model_whose_file_is_not_there(client: Any) -> None:
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        client.messages.create(model="absent", max_tokens=40, messages=HELLO)
+    assert caught.value.status_code == 503
+    assert "absent.gguf" in str(caught.value)
+
+
+def test_the_path_that_beta_clients_take(client: Any) -> None:
+    answer = client.beta.messages.create(model="writer", max_tokens=40, messages=HELLO)
+    assert answer.content[0].text == WORDS
+
+
+def test_an_engine_that_dies_in_the_middle_of_a_stream(client: Any) -> None:
+    loop = [{"role": "user", "content": "LOOP"}]
+    with client.messages.create(model="coder", max_tokens=60_000, messages=loop, stream=True) as stream:
+        events = iter(stream)
+        assert next(events).type == "message_start"
+        run("systemctl", "kill", "--signal=KILL", "llama@coder.service")
+        with pytest.raises(anthropic.APIStatusError) as caught:
+            for _ in events:
+                pass
+    assert caught.value.body["error"]["code"] == "engine_broke_off"
