@@ -6,7 +6,7 @@ answer that systemd cannot report as a change of the unit: refused, masked, file
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from swapper.engines import ENGINES
 from swapper.host import failures
 from swapper.host.masks import masked
 from swapper.host.status import JobResult, UnitRefused, UnitStatus
+from swapper.router.chores import Chores
 from swapper.router.places import Places
 
 _LOG = logging.getLogger(__name__)
@@ -62,17 +63,17 @@ class UnitOrders:
         self._dispatch = dispatch
         self._attempts: dict[str, int] = {}
         self._signatures: dict[str, Signature] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
 
     def start(self, model: str) -> None:
         """Have the model's unit started, if its files are there."""
         attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
-        self._spawn(self._start(model, attempt), f"start {model}")
+        self._chores.spawn(self._start(model, attempt), f"start {model}")
 
     def stop(self, model: str) -> None:
         """Have the model's unit stopped."""
         self._attempts[model] = self._attempts.get(model, 0) + 1
-        self._spawn(self._stop(model), f"stop {model}")
+        self._chores.spawn(self._stop(model), f"stop {model}")
 
     def changed(self, status: UnitStatus) -> None:
         """Systemd reports a unit."""
@@ -109,19 +110,7 @@ class UnitOrders:
 
     async def close(self) -> None:
         """Forget all orders; systemd goes on with what it was told."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            _LOG.error("%s failed", task.get_name(), exc_info=exc)
+        await self._chores.close()
 
     async def _start(self, name: str, attempt: int) -> None:
         model = self._places.of(name)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from swapper.router import late, routes, specs
 from swapper.router.api.catalog import Catalog, started_now
 from swapper.router.api.loading import Loading
 from swapper.router.api.parts import Parts
+from swapper.router.chores import Chores
 from swapper.router.errors import ApiError
 from swapper.router.explain import Explainer
 from swapper.router.feed import Feed
@@ -69,7 +70,7 @@ class Router:
         self.mistakes: tuple[ConfigError, ...] = ()
         self._statuses: dict[str, UnitStatus] = {}
         self._applying = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         self._scheduler = Scheduler()
         self._places = Places(self._config, self._scheduler)
         self._feed = Feed()
@@ -128,9 +129,7 @@ class Router:
         self._feed.close()
         if self._front is not None:
             await self._let_end(self._front)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._chores.close()
         if self._application is not None:
             await self._application.close()
         self._runtime.close()
@@ -217,7 +216,7 @@ class Router:
 
     def _reloaded(self) -> None:
         """Systemd has read its units anew: pins may be others."""
-        self._spawn(self._apply(), "apply")
+        self._chores.spawn(self._apply(), "apply")
 
     def _front_settings(self) -> FrontSettings:
         router = self._config.router
@@ -231,7 +230,7 @@ class Router:
         settings = (self._config.media, self._config.router.max_body)
         if self._media is None or self._media_settings != settings:
             if self._media is not None:
-                self._spawn(_retire(self._media, self._media_settings[0].timeout), "retire media")
+                self._chores.spawn(_retire(self._media, self._media_settings[0].timeout), "retire media")
             self._media, self._media_settings = LateMedia(settings[0], self._spool, settings[1]), settings
         return Services(
             leases=self._runtime,
@@ -246,7 +245,7 @@ class Router:
     def _preload(self) -> None:
         for model in self._config.models:
             if model.preload:
-                self._spawn(self._load(model.name), f"preload {model.name}")
+                self._chores.spawn(self._load(model.name), f"preload {model.name}")
 
     async def _load(self, name: str) -> None:
         loading = Loading()
@@ -311,16 +310,6 @@ class Router:
             *([f"configuration refused: {self.mistakes[0]}"] if self.mistakes else []),
         ]
         return "; ".join(words)
-
-    def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            _LOG.error("%s failed", task.get_name(), exc_info=exc)
 
 
 def _tail(unit: str, invocation: str, lines: int) -> Sequence[str]:
