@@ -57,6 +57,16 @@ def test_there_and_back_again_each_model_answers_and_the_gpu_never_has_two() -> 
     assert "makes room for alpha" in story
 
 
+def test_a_request_is_found_in_the_journal_by_its_id() -> None:
+    given = ask("POST", "/v1/chat/completions", question("alpha"), {"X-Request-Id": "my-own.id_1"})
+    assert given.headers["X-Request-Id"] == "my-own.id_1"
+    made = chat("first").headers["X-Request-Id"]
+    for request_id in ("my-own.id_1", made):
+        entry = json.loads(journal("swapper", f"REQUEST_ID={request_id}", "--output=json"))
+        assert (entry["MODEL"], entry["STATUS"]) == ("alpha", "200")
+        assert float(entry["TOTAL_MS"]) > 0
+
+
 def test_an_alias_is_as_good_as_the_name() -> None:
     assert chat("first").content == sentence("alpha")
     model = ask("GET", "/v1/models/first").json
