@@ -1,6 +1,7 @@
 """What the clients' tests ask, and whom."""
 
 import importlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -22,9 +23,11 @@ models:
   coder: {{engine: llama, model: coder.gguf, context: 65536, gpu: 1}}
   narrow: {{engine: llama, model: narrow.gguf, context: 4096, concurrency: 1, queue: 0, args: [--context-shift]}}
   caller: {{engine: llama, model: caller.gguf, context: 4096, args: [--chat-template-file, {MODELS / TEMPLATE}]}}
+  agent:
+    {{engine: llama, model: agent.gguf, context: 65536, gpu: 1, args: [--chat-template-file, {MODELS / TEMPLATE}]}}
   absent: {{engine: llama, model: absent.gguf, context: 2048}}
 """
-NAMES = ["writer", "other", "ear", "coder", "narrow", "caller", "absent"]
+NAMES = ["writer", "other", "ear", "coder", "narrow", "caller", "agent", "absent"]
 WORDS = sentence("writer")
 
 HELLO = [{"role": "user", "content": "Hello!"}]
@@ -37,7 +40,13 @@ WEATHER = {
 """A schema that leaves little to say: the tiny models have no idea of JSON, and only the engine's grammar makes it."""
 
 CALL = {"city": "Oslo", "warm": False}
-"""What `caller` wants to know the weather of."""
+"""What `caller` wants to know the weather of, whatever it is asked."""
+
+COLD = "Snow, as ever."
+"""What it says once a tool has told it something."""
+
+DONE = "Ready!"
+"""What `agent` says once it has made the file `made`."""
 
 
 def official(package: str) -> Any:
@@ -51,8 +60,13 @@ def write_models() -> None:
     """The files that `CONFIG` names, but for one."""
     sight.write_models()
     shutil.copyfile(Path(__file__).with_name(TEMPLATE), MODELS / TEMPLATE)
-    # Whatever it is asked, it calls that tool.
-    call = '{"name": "weather", "arguments": {"city": "Oslo", "warm": false}}'
-    write_model(MODELS / "caller.gguf", f"<tool_call>\n{call}\n</tool_call>")
+    write_caller("caller", "weather", CALL, COLD)
+    write_caller("agent", "exec_command", {"cmd": "touch made"}, DONE)
     for name in ("writer", "other", "coder", "narrow"):
         write_gguf(name)
+
+
+def write_caller(name: str, tool: str, arguments: dict[str, object], then: str) -> None:
+    """A model that calls this tool, with `TEMPLATE`."""
+    call = json.dumps({"name": tool, "arguments": arguments})
+    write_model(MODELS / f"{name}.gguf", f"<tool_call>\n{call}\n</tool_call>", then=then)

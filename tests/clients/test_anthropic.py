@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.rig import CALL, HELLO, URL, WEATHER, WORDS, official
+from tests.clients.rig import CALL, COLD, HELLO, URL, WEATHER, WORDS, official
 from tests.job.house import run, sentence
 
 anthropic = official("anthropic")
@@ -51,6 +51,14 @@ def test_a_tool_that_is_called_in_a_stream(client: Any) -> None:
         (call,) = stream.get_final_message().content
     assert len(parts) > 1
     assert (call.type, call.name, call.input) == ("tool_use", "weather", CALL)
+
+
+def test_what_the_tool_says_is_told(client: Any) -> None:
+    asked = client.messages.create(model="caller", max_tokens=40, messages=HELLO, tools=[TOOL])
+    result = {"type": "tool_result", "tool_use_id": asked.content[0].id, "content": "cold"}
+    messages = [*HELLO, {"role": "assistant", "content": asked.content}, {"role": "user", "content": [result]}]
+    answer = client.messages.create(model="caller", max_tokens=40, messages=messages, tools=[TOOL])
+    assert (answer.content[0].text, answer.stop_reason) == (COLD, "end_turn")
 
 
 def test_tokens_are_counted(client: Any) -> None:

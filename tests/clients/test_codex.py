@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.rig import URL
+from tests.clients.rig import DONE, URL
 from tests.job.house import ask, sentence
 
 CODEX = os.environ.get("SWAPPER_TEST_CLIENTS_CODEX", "")
@@ -67,6 +67,13 @@ def test_a_conversation_of_two_turns(home: Path) -> None:
     assert said(second) == [sentence("coder")]
     assert used(second) > before, "the second turn did not carry the first"
     assert ask("GET", "/api/models/coder").json["leases"] == 0
+
+
+def test_a_tool_is_called_and_its_answer_goes_back(home: Path) -> None:
+    # Its own sandbox cannot be had in a machine like this one.
+    told = codex(home, "--json", "--skip-git-repo-check", "--model=agent", "--sandbox=danger-full-access", "make it")
+    assert said(told) == [DONE]
+    assert (home / "work" / "made").exists()
 
 
 def used(events: list[dict[str, Any]]) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.rig import CALL, HELLO, NAMES, URL, WEATHER, WORDS, official
+from tests.clients.rig import CALL, COLD, HELLO, NAMES, URL, WEATHER, WORDS, official
 from tests.job.house import sentence, state
 from tests.lab import media
 
@@ -77,12 +77,11 @@ def test_a_tool_that_is_called_in_a_stream(client: Any) -> None:
     assert (call.function.name, json.loads(call.function.arguments)) == ("weather", CALL)
 
 
-def test_the_answer_to_a_tool_call(client: Any) -> None:
-    call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
-    asked = {"role": "assistant", "content": "", "tool_calls": [call]}
-    told = {"role": "tool", "tool_call_id": "call_1", "content": "cold"}
-    answer = client.chat.completions.create(model="writer", messages=[*HELLO, asked, told], tools=[TOOL])
-    assert answer.choices[0].message.content == WORDS
+def test_what_the_tool_says_is_told(client: Any) -> None:
+    asked = client.chat.completions.create(model="caller", messages=HELLO, tools=[TOOL]).choices[0].message
+    told = {"role": "tool", "tool_call_id": asked.tool_calls[0].id, "content": "cold"}
+    answer = client.chat.completions.create(model="caller", messages=[*HELLO, asked, told], tools=[TOOL])
+    assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == (COLD, "stop")
 
 
 def test_structured_output(client: Any) -> None:

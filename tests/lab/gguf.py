@@ -3,7 +3,8 @@
 No weights are trained.  The architecture is ``llama`` with one block whose attention and experts are zero, so
 that the next token depends on the last one alone: ``token_embd`` is one-hot, and ``output`` maps each token to its
 successor.  The model is a Markov chain: its sentence piece by piece, then the end.  Two words in the user's message
-change that: ``LOOP`` gives words without end, ``THINK`` a ``<think>`` block before the sentence.
+change that: ``LOOP`` gives words without end, ``THINK`` a ``<think>`` block before the sentence.  A chat template of
+one's own may end in ``<|then|>``, which is answered with a second sentence.
 
 The words of the chain are tokens that no merge leads to, so a prompt is made of single bytes and cannot enter the
 chain in its middle.  The embedding of a text is a histogram of its bytes: texts that are alike have embeddings that
@@ -37,7 +38,7 @@ CERTAIN = 4.0  # times sqrt(EMBEDDING) as a logit: nothing else is ever sampled,
 
 NORMAL, CONTROL = 1, 3  # kinds of tokens
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|loop|>", "<|think|>",
-            "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")  # fmt: skip
+            "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|then|>")  # fmt: skip
 CHAT_TEMPLATE = (
     "{%- for m in messages -%}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{%- endfor -%}"
     "{%- if add_generation_prompt -%}<|im_start|>assistant\n"
@@ -184,20 +185,22 @@ def split(sentence: str) -> list[str]:
     return [*pieces, rest] if rest else pieces
 
 
-def speaking(reply: str) -> Vocabulary:
-    """The vocabulary and the chain of a model that says the reply."""
+def speaking(reply: str, then: str = "") -> Vocabulary:
+    """The vocabulary and the chains of a model that says the reply, and `then` when it is told to."""
     vocabulary = Vocabulary()
     special = {text: vocabulary.add(text) for text in SPECIALS}
     first = vocabulary.chain(None, split(reply), special["<|im_end|>"])
     loop = [f" loop{number:03}" for number in range(LOOP_WORDS)]
     vocabulary.chain(special["<|loop|>"], loop, vocabulary.add(loop[0]))
     vocabulary.chain(special["<|think|>"], ("<think>Hmm,", " hmm.</think>"), first)
+    if then:
+        vocabulary.chain(special["<|then|>"], split(then), special["<|im_end|>"])
     return vocabulary
 
 
-def model(reply: str, *, name: str, blocks: int, experts: int) -> tuple[dict[str, Value], list[Tensor]]:
+def model(reply: str, *, then: str, name: str, blocks: int, experts: int) -> tuple[dict[str, Value], list[Tensor]]:
     """The metadata and the tensors of a model that says the reply."""
-    vocabulary = speaking(reply)
+    vocabulary = speaking(reply, then)
     tokens, successors = vocabulary.tokens, vocabulary.successors
     identity = {token * EMBEDDING + token: 1.0 for token in range(len(tokens))}
     after = {successors.get(token, successors[None]) * EMBEDDING + token: CERTAIN for token in range(len(tokens))}
@@ -235,12 +238,13 @@ def _block(number: int, experts: int) -> Iterator[Tensor]:
         yield Tensor(f"blk.{number}.{name}.weight", shape)
 
 
-def write_model(path: Path, reply: str, *, size_mb: int = 0, name: str = "tiny") -> None:
+def write_model(path: Path, reply: str, *, then: str = "", size_mb: int = 0, name: str = "tiny") -> None:
     """Writes a model that always says the reply.
 
     Args:
         path: where to.
         reply: any text with at least one word.
+        then: a short one, without a word of the first, said after ``<|then|>``.
         size_mb: at least this many megabytes (10**6 bytes) to load, in a file with holes.
         name: the model's name in its metadata.
 
@@ -250,7 +254,7 @@ def write_model(path: Path, reply: str, *, size_mb: int = 0, name: str = "tiny")
     """
     experts = max(1, math.ceil(size_mb * 1e6 / EXPERT_SIZE))
     blocks = math.ceil(experts / MOST_EXPERTS)
-    write(path, *model(reply, name=name, blocks=blocks, experts=math.ceil(experts / blocks)))
+    write(path, *model(reply, then=then, name=name, blocks=blocks, experts=math.ceil(experts / blocks)))
 
 
 def main() -> None:
