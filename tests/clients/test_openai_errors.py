@@ -13,6 +13,12 @@ from tests.job.house import MODELS, run, sentence
 
 openai = official("openai")
 
+LOOP = [{"role": "user", "content": "LOOP"}]
+STREAMS = {
+    "chat": lambda client: client.chat.completions.create(model="coder", messages=LOOP, stream=True),
+    "responses": lambda client: client.responses.create(model="coder", input=LOOP, stream=True),
+}
+
 
 @pytest.fixture(scope="module")
 def client() -> Any:
@@ -71,22 +77,21 @@ def test_what_an_engine_refuses(client: Any) -> None:
 def test_a_model_that_is_busy(client: Any) -> None:
     run("systemctl", "start", "llama@narrow.service")  # for which nobody may wait, either
     house.wait_for("narrow", "ready")
-    loop = [{"role": "user", "content": "LOOP"}]
-    with client.chat.completions.create(model="narrow", messages=loop, stream=True) as stream:
+    with client.chat.completions.create(model="narrow", messages=LOOP, stream=True) as stream:
         assert next(iter(stream)).choices
         with pytest.raises(openai.RateLimitError) as caught:
             client.chat.completions.create(model="narrow", messages=HELLO)
     assert (caught.value.code, caught.value.type) == ("queue_full", "rate_limit_error")
 
 
-def test_an_engine_that_dies_in_the_middle_of_a_stream(client: Any) -> None:
-    loop = [{"role": "user", "content": "LOOP"}]
-    with client.chat.completions.create(model="coder", messages=loop, stream=True) as stream:
-        chunks = iter(stream)
-        assert next(chunks).choices
+@pytest.mark.parametrize("kind", ["chat", "responses"])
+def test_an_engine_that_dies_in_the_middle_of_a_stream(client: Any, kind: str) -> None:
+    with STREAMS[kind](client) as stream:
+        parts = iter(stream)
+        next(parts)
         run("systemctl", "kill", "--signal=KILL", "llama@coder.service")
         with pytest.raises(openai.APIError) as caught:
-            for _ in chunks:
+            for _ in parts:
                 pass
     assert caught.value.code == "engine_broke_off"
 
