@@ -11,6 +11,7 @@ import pytest
 
 from tests.job.house import MODELS, sentence, write_gguf
 from tests.lab.gguf import write_model
+from tests.lab.ranker import write_ranker
 from tests.media import sight
 
 TEMPLATE = "tools.jinja"
@@ -22,12 +23,13 @@ models:
   ear: {sight.EAR}
   coder: {{engine: llama, model: coder.gguf, context: 65536, gpu: 1}}
   narrow: {{engine: llama, model: narrow.gguf, context: 4096, concurrency: 1, queue: 0, args: [--context-shift]}}
+  judge: {{engine: llama, model: judge.gguf, context: 2048, args: [--reranking], capabilities: [rerank]}}
   caller: {{engine: llama, model: caller.gguf, context: 4096, args: [--chat-template-file, {MODELS / TEMPLATE}]}}
   agent:
     {{engine: llama, model: agent.gguf, context: 65536, gpu: 1, args: [--chat-template-file, {MODELS / TEMPLATE}]}}
   absent: {{engine: llama, model: absent.gguf, context: 2048}}
 """
-NAMES = ["writer", "other", "ear", "coder", "narrow", "caller", "agent", "absent"]
+NAMES = ["writer", "other", "ear", "coder", "narrow", "judge", "caller", "agent", "absent"]
 WORDS = sentence("writer")
 
 HELLO = [{"role": "user", "content": "Hello!"}]
@@ -60,6 +62,7 @@ def write_models() -> None:
     """The files that `CONFIG` names, but for one."""
     sight.write_models()
     shutil.copyfile(Path(__file__).with_name(TEMPLATE), MODELS / TEMPLATE)
+    write_ranker(MODELS / "judge.gguf")
     write_caller("caller", "weather", CALL, COLD)
     write_caller("agent", "exec_command", {"cmd": "touch made"}, DONE)
     for name in ("writer", "other", "coder", "narrow"):

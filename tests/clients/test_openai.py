@@ -108,6 +108,14 @@ def test_embeddings(client: Any, encoding: str) -> None:
     assert answer.data[0].embedding != answer.data[1].embedding
 
 
+def test_rerank(client: Any) -> None:
+    question = {"model": "judge", "query": "Hello!", "documents": ["One.", "Two!", "Three?"], "top_n": 2}
+    answer = client.post("/rerank", body=question, cast_to=object)  # not OpenAI's, but all clients can ask it
+    first, second = answer["results"]
+    assert (first["index"], answer["model"]) == (1, "judge")
+    assert first["relevance_score"] > 0.9 > second["relevance_score"]
+
+
 def test_transcription(client: Any) -> None:
     answer = client.audio.transcriptions.create(model="asr", file=("voice.wav", media.wav()))
     assert answer.text == sentence("ear")
