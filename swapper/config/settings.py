@@ -67,7 +67,7 @@ class Model:
         load_timeout: Longest time from start to ready.
         drain_timeout: Longest time that others wait for its requests to end.
         concurrency: Most requests at once; None for no limit.
-        queue: Most requests that may wait; None for no limit.
+        queue: Most requests that may wait beside those that it can serve at once; None for no limit.
         network: Whether the engine sees the network.
         memory_max: Limit of host memory (systemd's `MemoryMax=`); None for no limit.
         capabilities: What it can do, for those who choose a model.

@@ -70,7 +70,7 @@ class ModelSpec:
         drain_timeout: Longest time that others wait for this model's leases to end.
         stop_timeout: Longest time from stop to stopped.
         concurrency: Most leases at once; None for no limit.
-        queue: Most requests that may wait; None for no limit.
+        queue: Most requests that may wait beside those that it can serve at once; None for no limit.
         fingerprint: Changes when the unit's definition does: a resident with an old one is drained and stopped.
     """
 

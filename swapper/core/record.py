@@ -67,6 +67,15 @@ class Record:
         return self.spec.concurrency is not None and len(self.leases) >= self.spec.concurrency
 
     @property
+    def crowded(self) -> bool:
+        """Whether as many requests wait as may, beside those that it will serve as soon as it can serve at all."""
+        queue, concurrency = self.spec.queue, self.spec.concurrency
+        if queue is None:
+            return False
+        served_next = 1 if concurrency is None else concurrency - len(self.leases)
+        return len(self.waiting) >= queue + max(served_next, 0)
+
+    @property
     def wants_start(self) -> bool:
         """Whether somebody waits for it to be started (again)."""
         return bool(self.waiting) and self.state not in {State.STARTING, State.READY}

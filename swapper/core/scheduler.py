@@ -88,7 +88,7 @@ class Scheduler(Seating):
         elif record.state is State.READY and not record.waiting and not record.full:
             self._requests[event.request] = record
             self._admit(record, event.request, now)
-        elif record.spec.queue is not None and len(record.waiting) >= record.spec.queue:
+        elif record.crowded:
             self._actions.append(Reject(event.request, event.model, failures.queue_full(record)))
         elif record.state is State.FAILED and record.failure is not None and now < record.retry_at:
             failure = record.failure

@@ -144,6 +144,18 @@ def test_a_full_queue_rejects() -> None:
     assert codes([*actions]) == ["queue_full"]
 
 
+def test_without_a_queue_as_many_wait_for_the_load_as_are_served_then() -> None:
+    book = Playbook(spec("a", concurrency=2, queue=0), spec("b", queue=0))
+    first, actions = book.ask("a")
+    assert actions == [StartUnit("a")]
+    second, _ = book.ask("a")
+    _, actions = book.ask("a")
+    assert codes([*actions]) == ["queue_full"]
+    assert book.comes_up("a") == [Admit(first, "a"), Admit(second, "a")]
+    _, actions = book.ask("b")
+    assert actions == []
+
+
 def test_a_model_that_is_never_ready_is_stopped_and_its_waiters_are_told() -> None:
     book = Playbook(spec("a"))
     book.ask("a")
