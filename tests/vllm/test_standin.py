@@ -79,6 +79,7 @@ def refused(model: str) -> bool:
 def test_the_unit_is_active_only_when_the_engine_answers() -> None:
     configure(with_env(ASR, {"STANDIN_LOAD_SECONDS": "2"}))
     run("systemctl", "start", "--no-block", unit(ASR))
+    until(lambda: show(unit(ASR), "ActiveState") != "inactive", "systemd begins")
     seen: set[tuple[str, bool]] = set()
     while (now := show(unit(ASR), "ActiveState")) != "active":
         assert now == "activating"
