@@ -2,7 +2,6 @@
 
 from html import escape
 
-from swapper.core.model import State
 from swapper.router.api.catalog import Catalog
 
 HEADERS = {
@@ -36,7 +35,7 @@ def _row(catalog: Catalog, name: str) -> str:
     if model is None or record is None:
         return ""
     aliases = f"<br><small>{escape(', '.join(model.aliases))}</small>" if model.aliases else ""
-    reason = f"<br><small>{escape(record.reason)}</small>" if record.reason and record.state is not State.READY else ""
+    reason = f"<br><small>{escape(record.reason)}</small>" if record.reason not in {"", record.state} else ""
     requests = f"{len(record.leases)} running, {len(record.waiting)} waiting"
     return (
         f"<tr><td>{escape(name)}{aliases}<td>{escape(record.state)}{reason}<td>{requests}"
