@@ -109,7 +109,7 @@ def gone(error: str) -> bool:
 def unreachable(text: str) -> Failure:
     """D-Bus, or systemd behind it, is not there."""
     message = f"systemd cannot be reached over D-Bus: {text}"
-    return Failure("dbus_unavailable", message, "systemctl status dbus", retry_after=5.0)
+    return Failure("dbus_unavailable", message, "systemctl status dbus polkit", retry_after=5.0)
 
 
 def _reason(status: UnitStatus) -> str:

@@ -67,9 +67,9 @@ def test_every_job_result_has_words(result: JobResult) -> None:
         ("org.freedesktop.DBus.Error.AccessDenied", "unit_refused", "journalctl -u polkit"),
         ("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "unit_refused", "journalctl -u polkit"),
         ("org.freedesktop.systemd1.TransactionIsDestructive", "unit_refused", "systemctl status llama@devstral"),
-        ("org.freedesktop.DBus.Error.ServiceUnknown", "dbus_unavailable", "systemctl status dbus"),
-        ("org.freedesktop.DBus.Error.NoReply", "dbus_unavailable", "systemctl status dbus"),
-        ("", "dbus_unavailable", "systemctl status dbus"),
+        ("org.freedesktop.DBus.Error.ServiceUnknown", "dbus_unavailable", "systemctl status dbus polkit"),
+        ("org.freedesktop.DBus.Error.NoReply", "dbus_unavailable", "systemctl status dbus polkit"),
+        ("", "dbus_unavailable", "systemctl status dbus polkit"),
     ],
 )
 def test_a_refusal_has_a_code_and_a_command(error: str, code: str, hint: str) -> None:

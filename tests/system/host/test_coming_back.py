@@ -65,7 +65,7 @@ def test_who_waits_too_long_for_the_bus_is_told(monkeypatch: pytest.MonkeyPatch)
             try:
                 asked = await refusal(watch.units.status(unit))
                 assert {asked.code, (await waiting).code} == {"dbus_unavailable"}
-                assert asked.hint == "systemctl status dbus"
+                assert asked.hint == "systemctl status dbus polkit"
             finally:
                 await command("systemctl", "start", "dbus.socket", "dbus.service")
             await watch.until(lambda: watch.last(unit).active is FAILED)
