@@ -263,14 +263,16 @@ class Router:
         Raises:
             ApiError: `model_not_found`, with names that are near; `config_invalid` while there is no configuration.
         """
-        model = self._config.resolve(name)
+        # What is in force, not what was read last: the scheduler must know whatever is found here.
+        config = self._places.config
+        model = config.resolve(name)
         if model is not None:
             return model
-        if self.mistakes and not self._config.models:
+        if self.mistakes and not config.models:
             listed = "; ".join(str(mistake) for mistake in self.mistakes)
             hint = "Correct the file, then: systemctl reload swapper"
             raise ApiError("config_invalid", f"The configuration is wrong: {listed}", hint)
-        near = self._config.near(name)
+        near = config.near(name)
         # In the message, since that is all that the official clients show of an error.
         message = f"There is no model named {name[:200]!r}." + (f" Did you mean {' or '.join(near)}?" if near else "")
         raise ApiError("model_not_found", message, "GET /v1/models lists the models.", param="model")
@@ -305,7 +307,7 @@ class Router:
         resident = [f"{r.name} {r.state}" for r in self._scheduler.records() if r.state.resident]
         waiting = list(self._scheduler.claims)
         words = [
-            f"{', '.join(resident) or 'No model'} of {len(self._config.models)}",
+            f"{', '.join(resident) or 'No model'} of {len(self._places.config.models)}",
             *([f"waiting: {', '.join(waiting)}"] if waiting else []),
             *([f"configuration refused: {self.mistakes[0]}"] if self.mistakes else []),
         ]

@@ -5,6 +5,7 @@ Every answer closes its connection, so that the next request comes to the front 
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -20,6 +21,8 @@ from swapper.router.errors import ApiError
 from swapper.router.feed import Change
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_LOG = logging.getLogger(__name__)
 
 KEEPALIVE = 15.0
 """Seconds between comments in a stream of events in which nothing happens."""
@@ -197,6 +200,11 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
         response.headers["Allow"] = allowed
     except web.HTTPException as refused:
         response = _answer(ApiError("invalid_request", f"{refused.reason}."))
+    except ConnectionError:
+        raise  # the client has left: there is nobody to answer
+    except Exception:  # noqa: BLE001 — a defect of ours, and still an answer in the envelope
+        _LOG.exception("%s %s failed", request.method, request.path)
+        response = _answer(ApiError("internal_error", "The router has a defect.", "journalctl -u swapper has more."))
     response.force_close()
     return response
 
