@@ -21,33 +21,31 @@ class Route:
     Attributes:
         path: As the client sends it, without query.
         name_in: Where the model's name stands; a multipart route takes JSON too.
-        capability: What a model needs in order to answer.
     """
 
     path: str
     name_in: NameIn
-    capability: str
 
 
 _ROUTES = (
-    Route("/v1/chat/completions", NameIn.JSON, "chat"),
-    Route("/v1/completions", NameIn.JSON, "completions"),
-    Route("/v1/embeddings", NameIn.JSON, "embeddings"),
-    Route("/v1/audio/transcriptions", NameIn.MULTIPART, "transcription"),
-    Route("/v1/audio/translations", NameIn.MULTIPART, "transcription"),
-    Route("/v1/audio/speech", NameIn.JSON, "speech"),
-    Route("/v1/images/generations", NameIn.JSON, "images"),
-    Route("/v1/images/edits", NameIn.MULTIPART, "images"),
-    Route("/v1/responses", NameIn.JSON, "chat"),
-    Route("/v1/messages", NameIn.JSON, "chat"),
-    Route("/v1/messages/count_tokens", NameIn.JSON, "chat"),
-    Route("/v1/rerank", NameIn.JSON, "rerank"),
-    Route("/v1/score", NameIn.JSON, "score"),
-    Route("/infill", NameIn.JSON, "completions"),
-    Route("/completion", NameIn.JSON, "completions"),
-    Route("/tokenize", NameIn.JSON, "chat"),
-    Route("/detokenize", NameIn.JSON, "chat"),
-    Route("/apply-template", NameIn.JSON, "chat"),
+    Route("/v1/chat/completions", NameIn.JSON),
+    Route("/v1/completions", NameIn.JSON),
+    Route("/v1/embeddings", NameIn.JSON),
+    Route("/v1/audio/transcriptions", NameIn.MULTIPART),
+    Route("/v1/audio/translations", NameIn.MULTIPART),
+    Route("/v1/audio/speech", NameIn.JSON),
+    Route("/v1/images/generations", NameIn.JSON),
+    Route("/v1/images/edits", NameIn.MULTIPART),
+    Route("/v1/responses", NameIn.JSON),
+    Route("/v1/messages", NameIn.JSON),
+    Route("/v1/messages/count_tokens", NameIn.JSON),
+    Route("/v1/rerank", NameIn.JSON),
+    Route("/v1/score", NameIn.JSON),
+    Route("/infill", NameIn.JSON),
+    Route("/completion", NameIn.JSON),
+    Route("/tokenize", NameIn.JSON),
+    Route("/detokenize", NameIn.JSON),
+    Route("/apply-template", NameIn.JSON),
 )
 
 _BY_PATH = {route.path.encode(): route for route in _ROUTES}
