@@ -68,12 +68,12 @@ class UnitOrders:
     def start(self, model: str) -> None:
         """Have the model's unit started, if its files are there."""
         attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
-        self._chores.spawn(self._start(model, attempt), f"start {model}")
+        self._chores.spawn(self._start(self._places.of(model), attempt), f"start {model}")
 
     def stop(self, model: str) -> None:
         """Have the model's unit stopped."""
         self._attempts[model] = self._attempts.get(model, 0) + 1
-        self._chores.spawn(self._stop(model), f"stop {model}")
+        self._chores.spawn(self._stop(model, self._places.of(model).unit), f"stop {model}")
 
     def changed(self, status: UnitStatus) -> None:
         """Systemd reports a unit."""
@@ -112,8 +112,8 @@ class UnitOrders:
         """Forget all orders; systemd goes on with what it was told."""
         await self._chores.close()
 
-    async def _start(self, name: str, attempt: int) -> None:
-        model = self._places.of(name)
+    async def _start(self, model: Model, attempt: int) -> None:
+        name = model.name
         failure, self._signatures[name] = await asyncio.to_thread(lambda: (obstacle(model), _signature(model)))
         if self._attempts[name] != attempt:
             return
@@ -136,8 +136,7 @@ class UnitOrders:
         self.changed(status)
         return None
 
-    async def _stop(self, name: str) -> None:
-        unit = self._places.of(name).unit
+    async def _stop(self, name: str, unit: str) -> None:
         try:
             await self._units.stop(unit)
             record = self._scheduler.record(name)

@@ -4,6 +4,7 @@ A model that was removed, or moved to another engine, runs on as it was started 
 """
 
 from swapper.config import Config, Model
+from swapper.core.actions import Announce
 from swapper.core.scheduler import Scheduler
 
 
@@ -32,16 +33,18 @@ class Places:
         }
         self._index()
 
+    def note(self, change: Announce) -> None:
+        """A model's state has changed: where it ran is the past once it runs no more."""
+        if not change.new.resident and self._former.pop(change.model, None) is not None:
+            self._index()
+
     def of(self, name: str) -> Model:
         """The model as it runs, or would be started.
 
         Raises:
             KeyError: There is no such model.
         """
-        former = self._former.get(name)
-        if former is not None and self._resident(name):
-            return former
-        model = self.config.resolve(name)
+        model = self._former.get(name) or self.config.resolve(name)
         if model is None:
             raise KeyError(name)
         return model

@@ -86,6 +86,7 @@ class Router:
         self._servers: list[asyncio.Server] = []
         self._done = RequestLog()
         self._orders: UnitOrders | None = None
+        self._runtime.watch(self._places.note)
         self._runtime.watch(self._feed.note)
         self._runtime.watch(self._announced)
 
