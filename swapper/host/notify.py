@@ -6,8 +6,9 @@ from typing import Final
 
 import sdnotify
 
-_notifier: Final = sdnotify.SystemdNotifier()
-if _notifier.socket is not None:
+# Where nobody listens, sdnotify opens a socket and forgets to close it: so it is asked only where somebody does.
+_notifier: Final = sdnotify.SystemdNotifier() if "NOTIFY_SOCKET" in os.environ else None
+if _notifier is not None and _notifier.socket is not None:
     _notifier.socket.setblocking(False)  # when systemd is not listening, the next message has to do
 
 
@@ -47,5 +48,7 @@ def _status(text: str) -> tuple[str, ...]:
 
 
 def _tell(*lines: str) -> None:
+    if _notifier is None:
+        return
     message = "\n".join(lines).encode(errors="replace")
     _notifier.notify(message.decode("latin-1"))  # sdnotify encodes so, and drops what it cannot
