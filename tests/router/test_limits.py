@@ -84,6 +84,16 @@ async def test_a_client_that_sends_too_much_can_read_why(lab: Lab, announced: bo
     await until(lambda: not lab.spool_files())
 
 
+@pytest.mark.settings(max_body=1000)
+@pytest.mark.parametrize(("size", "expected"), [(1000, 200), (1001, 413)])
+async def test_a_body_that_comes_with_its_head_has_the_same_limit(lab: Lab, size: int, expected: int) -> None:
+    body = b'{"model": "a", "pad": "' + b"x" * (size - 25) + b'"}'
+    assert len(body) == size
+    caller = await lab.call()
+    await caller.post(body)
+    assert (await caller.answer())[0] == expected
+
+
 @pytest.mark.settings(max_body=3 * MIB)
 async def test_the_limit_is_not_yet_too_much(lab: Lab) -> None:
     body = b'{"model": "a", "pad": "' + b"x" * (3 * MIB - 25) + b'"}'

@@ -150,7 +150,8 @@ class Connection(ClientLine):
         form = route.name_in is NameIn.MULTIPART and is_form(head.content_type)
         length = head.length or 0
         stop = end + length
-        if head.chunked or stop > len(data) or length > front.services.spool.memory_limit:
+        most = min(front.settings.max_body, front.services.spool.memory_limit)
+        if head.chunked or stop > len(data) or length > most:
             return self._begin_body(head, data[end:], form=form)
         body = data[end:stop]
         exchange = self._begin()
