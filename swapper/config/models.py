@@ -8,8 +8,8 @@ from pathlib import Path
 from swapper.config.nodes import Entry, Reader, Value
 from swapper.config.quantities import duration, memory, size
 from swapper.config.sections import Section
-from swapper.config.settings import DRAIN_TIMEOUT, LOAD_TIMEOUT, Location, Model
-from swapper.config.vocabulary import CAPABILITIES, ENGINES, VARIABLES
+from swapper.config.settings import DRAIN_TIMEOUT, LOAD_TIMEOUT, Filters, Location, Model
+from swapper.config.vocabulary import CAPABILITIES, ENGINES, NEVER_BY_LLAMA, NOT_FILTERED, VARIABLES
 from swapper.core.model import instance_name
 
 NAME_BYTES = 64
@@ -31,7 +31,9 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
     args = section.each("args", partial(_argument, reader, engine))
     images = section.number("images", least=0)
     mmproj = section.path("mmproj", models_dir)
-    capabilities = frozenset(section.words("capabilities", CAPABILITIES))
+    env = section.variables("env", _refuse_variable)
+    told = frozenset(section.words("capabilities", CAPABILITIES))
+    likely = _likely(args, sees=mmproj is not None or bool(images))
     model = Model(
         name=name or entry.name,
         engine=engine or "",
@@ -43,7 +45,7 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
         images=images,
         aliases=section.each("aliases", partial(read_name, reader)),
         args=args,
-        env=section.variables("env", _refuse_variable),
+        env=env,
         ttl=section.span("ttl", None),
         preload=section.flag("preload"),
         pinned=section.flag("pinned"),
@@ -51,9 +53,13 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
         drain_timeout=section.parsed("drain_timeout", duration, DRAIN_TIMEOUT),
         concurrency=section.number("concurrency", least=1),
         queue=section.number("queue", least=0),
+        queue_timeout=section.span("queue_timeout", None),
+        filters=_filters(section),
+        loading_message=section.flag("loading_message"),
         network=section.flag("network"),
         memory_max=section.parsed("memory_max", size, None),
-        capabilities=capabilities or _likely(args, sees=mmproj is not None or bool(images)),
+        capabilities=told or likely,
+        incapable=CAPABILITIES - told if told else _impossible(engine, args, env, projector=mmproj is not None),
         where=Location(entry.key.file, entry.key.line),
     )
     _refuse_keys(section, engine)
@@ -99,6 +105,31 @@ def _argument(reader: Reader, engine: str | None, value: Value, what: str) -> st
     return argument
 
 
+def _filters(section: Section) -> Filters | None:
+    """`filters: {set: {temperature: 0.7}, strip: [top_k]}`."""
+    below = section.below("filters")
+    given = {
+        entry.name: text
+        for value in below.values("set")
+        for entry in below.reader.entries(value, f"{below.what}: 'set'")
+        if _may_be_filtered(below, entry.key, entry.name)
+        and (text := below.reader.json(entry.value, f"{below.what}: {entry.name!r}")) is not None
+    }
+    strip = tuple(
+        name
+        for value in below.items("strip")
+        if (name := below.reader.text(value, f"{below.what}: 'strip'")) and _may_be_filtered(below, value, name)
+    )
+    below.close()
+    return Filters(tuple(given.items()), strip) if given or strip else None
+
+
+def _may_be_filtered(section: Section, value: Value, name: str) -> bool:
+    if why := NOT_FILTERED.get(name):
+        section.reader.wrong(value, f"{section.what} cannot change {name!r}", why)
+    return name not in NOT_FILTERED
+
+
 def _refuse_variable(name: str) -> str | None:
     """Why an environment variable cannot be set in `env`."""
     if not _VARIABLE.fullmatch(name):
@@ -124,3 +155,15 @@ def _likely(args: Iterable[str], *, sees: bool) -> frozenset[str]:
     if sees:
         can.add("vision")
     return frozenset(can)
+
+
+def _impossible(
+    engine: str | None, args: Iterable[str], env: Iterable[tuple[str, str]], *, projector: bool
+) -> frozenset[str]:
+    """What a model surely cannot do. What an engine finds out for itself from its files is not for us to refuse."""
+    if engine != "llama":
+        return frozenset()
+    given = {argument.partition("=")[0] for argument in args} | {name for name, _ in env}
+    if projector or any(name.upper().replace("-", "_").endswith(("MMPROJ", "MMPROJ_URL", "_HF")) for name in given):
+        return NEVER_BY_LLAMA
+    return NEVER_BY_LLAMA | {"transcription", "translation"}

@@ -137,6 +137,29 @@ class Reader:
             return None
         return int(text)
 
+    def json(self, value: Value, what: str) -> str | None:
+        """Any value, as JSON text. What JSON has no word for (a date, `0x1F`) is a text, as it was written."""
+        import json  # noqa: PLC0415 — for the few who filter; costs every start otherwise
+
+        try:
+            return json.dumps(self._plain(value, what, json.loads), ensure_ascii=False, allow_nan=False)
+        except ValueError as error:
+            self.wrong(value, f"{what} wants what JSON can say: {error}")
+            return None
+
+    def _plain(self, value: Value, what: str, literal: Callable[[str], object]) -> object:
+        if isinstance(value.node, yaml.MappingNode):
+            return {entry.name: self._plain(entry.value, what, literal) for entry in self.entries(value, what)}
+        if isinstance(value.node, yaml.SequenceNode):
+            return [self._plain(item, what, literal) for item in self.items(value, what)]
+        if is_null(value) or value.node.tag == f"{_TAG}bool":
+            return None if is_null(value) else self.truth(value, what)
+        text = str(value.node.value)
+        try:
+            return literal(text) if value.node.style is None else text  # 1e-5 is a text to YAML 1.1
+        except ValueError:
+            return text
+
     def parsed[T](self, value: Value, what: str, parse: Callable[[str], T]) -> T | None:
         """A text that `parse` understands; it raises ValueError with what it wanted."""
         text = self.text(value, what)

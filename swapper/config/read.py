@@ -19,6 +19,7 @@ from swapper.config.settings import (
     Config,
     EngineSettings,
     GpuSettings,
+    KeySettings,
     Media,
     Model,
     RouterSettings,
@@ -29,6 +30,8 @@ from swapper.core.model import Policy
 FILE = Path("/etc/swapper/swapper.yaml")
 FOLDER = Path("/etc/swapper/conf.d")
 _PEER = re.compile(r"(?:\[(?P<inner>[^]]+)\]|(?P<host>[^][:]+))(?P<port>:[0-9]{1,5})?")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]+")
 LAST_GOOD = Path("/run/swapper-generator/config")
 """Copies of the files as they were at the last daemon-reload that found no mistake in them: what units are made of."""
 
@@ -76,6 +79,7 @@ def _config(top: Section) -> Config:
         media=_media(top.below("media")),
         router=_router(top.below("router")),
         engines=_engines(top.below("engines")),
+        keys=_keys(top.below("keys")),
     )
     top.close()
     top.reader.errors += (*_shared_names(config), *_too_large(config))
@@ -133,9 +137,40 @@ def _router(section: Section) -> RouterSettings:
         spool=section.path("spool") or usual.spool,
         header_timeout=section.parsed("header_timeout", duration, usual.header_timeout),
         body_timeout=section.parsed("body_timeout", duration, usual.body_timeout),
+        idle_timeout=section.parsed("idle_timeout", duration, usual.idle_timeout),
+        hosts=section.each("hosts", lambda value, what: _host(section.reader, value, what)),
+        origins=section.each("origins", lambda value, what: _origin(section.reader, value, what)),
     )
     section.close()
     return router
+
+
+def _host(reader: Reader, value: Value, what: str) -> str | None:
+    """A name as it stands in a Host field, without its port."""
+    text = reader.text(value, what)
+    if text is not None and not _HOST.fullmatch(text):
+        reader.wrong(value, f"{what} wants host names, not {text!r}", "such as gpu.example.com; no scheme, no port")
+        return None
+    return text.lower().removesuffix(".") if text is not None else None
+
+
+def _origin(reader: Reader, value: Value, what: str) -> str | None:
+    """A web page's origin (RFC 6454): scheme, host and port, as browsers send it."""
+    text = reader.text(value, what)
+    if text is not None and text != "*" and not _ORIGIN.fullmatch(text):
+        hint = "such as https://chat.example.com or http://localhost:3000; no path, no '/' at the end; or '*'"
+        reader.wrong(value, f"{what} wants origins, not {text!r}", hint)
+        return None
+    return text.lower() if text is not None else None
+
+
+def _keys(section: Section) -> tuple[KeySettings, ...]:
+    found = []
+    for entries in section.groups():
+        key = Section(section.reader, (entry.value for entry in entries), f"key {entries[0].name!r}")
+        found.append(KeySettings(entries[0].name, key.number("concurrency", least=1)))
+        key.close()
+    return tuple(found)
 
 
 def _engines(section: Section) -> dict[str, EngineSettings]:

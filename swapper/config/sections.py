@@ -55,10 +55,13 @@ class Section:
         """What `parse` makes of the text; it raises ValueError with what it wanted."""
         return self.take(key, lambda value, what: self.reader.parsed(value, what, parse), default)
 
+    def items(self, key: str) -> list[Value]:
+        """The items of a list."""
+        return self.take(key, self.reader.items, [])
+
     def each[T](self, key: str, read: Callable[[Value, str], T | None]) -> tuple[T, ...]:
         """What `read` makes of each item of a list."""
-        items = self.take(key, self.reader.items, [])
-        return tuple(found for item in items if (found := read(item, f"{self._prefix}{key!r}")) is not None)
+        return tuple(found for item in self.items(key) if (found := read(item, f"{self._prefix}{key!r}")) is not None)
 
     def flag(self, key: str) -> bool:
         """True or false; false where nothing is written."""

@@ -6,6 +6,7 @@ Times are seconds, sizes are bytes, shares are parts per million.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from swapper.config.vocabulary import ENGINES
@@ -46,6 +47,19 @@ type Memory = Bytes | Share
 
 
 @dataclass(frozen=True, slots=True)
+class Filters:
+    """What is changed in the JSON body of a request before the engine gets it. Only top-level keys are meant.
+
+    Attributes:
+        set: Keys with their values, as JSON text; they take the place of what the client sent.
+        strip: Keys that are taken out.
+    """
+
+    set: tuple[tuple[str, str], ...] = ()
+    strip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One configured model.
 
@@ -68,9 +82,13 @@ class Model:
         drain_timeout: Longest time that others wait for its requests to end.
         concurrency: Most requests at once; None for no limit.
         queue: Most requests that may wait beside those that it can serve at once; None for no limit.
+        queue_timeout: Longest time that a request may wait before it is turned away; None for no limit.
+        filters: What is changed in requests on their way to it; None for nothing.
+        loading_message: Whether chats that wait for it while streaming get the reason as reasoning text.
         network: Whether the engine sees the network.
         memory_max: Limit of host memory (systemd's `MemoryMax=`); None for no limit.
         capabilities: What it can do, for those who choose a model.
+        incapable: What it surely cannot do: requests for that are refused, and do not load it.
         where: Where it is configured.
     """
 
@@ -92,9 +110,13 @@ class Model:
     drain_timeout: float = DRAIN_TIMEOUT
     concurrency: int | None = None
     queue: int | None = None
+    queue_timeout: float | None = None
+    filters: Filters | None = None
+    loading_message: bool = False
     network: bool = False
     memory_max: int | None = None
     capabilities: frozenset[str] = frozenset()
+    incapable: frozenset[str] = frozenset()
     where: Location = Location("", 0)
 
     @property
@@ -147,6 +169,9 @@ class RouterSettings:
         spool: Where large bodies are kept while they arrive: on disk, for memory is what it saves.
         header_timeout: Longest time for a request's head to arrive.
         body_timeout: Longest pause while a request's body arrives.
+        idle_timeout: How long a client's connection is kept between requests.
+        hosts: Names by which clients may call the port, beside addresses and localhost; of weight without keys only.
+        origins: Web pages that may use the port, such as `https://chat.example.com`; `*` for all.
     """
 
     max_body: int = 512 << 20
@@ -154,6 +179,22 @@ class RouterSettings:
     spool: Path = SPOOL_DIR
     header_timeout: float = 30.0
     body_timeout: float = 60.0
+    idle_timeout: float = 75.0
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """What is said of an API key, by its name; the key itself is a credential of the unit.
+
+    Attributes:
+        name: As in the credential.
+        concurrency: Most requests at once; None for no limit.
+    """
+
+    name: str
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +219,7 @@ class Config:
     models: tuple[Model, ...] = ()
     media: Media = field(default_factory=Media)
     router: RouterSettings = field(default_factory=RouterSettings)
+    keys: tuple[KeySettings, ...] = ()
     engines: Mapping[str, EngineSettings] = field(default_factory=dict)
 
     @cached_property
@@ -213,7 +255,9 @@ class Config:
 
     def spec(self, model: Model) -> ModelSpec:
         """What the scheduler needs to know of a model, all but the fingerprint of its unit."""
-        limits = [limit for limit in (model.concurrency, ENGINES[model.engine].most_requests) if limit is not None]
+        words = ENGINES[model.engine]
+        told = model.concurrency if model.concurrency is not None else _number_after(words.slots, model.args)
+        limits = [limit for limit in (told, words.most_requests) if limit is not None]
         return ModelSpec(
             name=model.name,
             demands=tuple(Demand(gpu, self.parts(model, gpu)) for gpu in model.gpus),
@@ -224,3 +268,10 @@ class Config:
             concurrency=min(limits, default=None),
             queue=model.queue,
         )
+
+
+def _number_after(argument: str | None, args: tuple[str, ...]) -> int | None:
+    """The number in `--argument 8` or `--argument=8`; the last one counts."""
+    words = [word for arg in args for word in arg.split("=", 1)]
+    found = [value for name, value in pairwise(words) if name == argument and value.isdecimal()]
+    return int(found[-1]) if found else None

@@ -14,6 +14,16 @@ CAPABILITIES = frozenset({
 """What a model can do, as `/v1/models` says it."""
 
 
+NEVER_BY_LLAMA = frozenset({"speech", "images"})
+"""What llama-server has no route for."""
+
+NOT_FILTERED: Mapping[str, str] = {
+    "model": "it chooses the model",
+    "stream": "it decides what kind of answer the client waits for",
+}
+"""Keys of a request that filters leave alone, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """One engine's own words.
@@ -21,11 +31,13 @@ class Words:
     Attributes:
         refused: Keys that mean nothing to it, and why.
         arguments: Arguments that are not for `args:`, and what says the same.
+        slots: The argument that says how many requests it works on at once, where it does not tell that itself.
         most_requests: Requests at once beyond which it stops answering even its health check; None for no such number.
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
+    slots: str | None = None
     most_requests: int | None = None
 
 
@@ -49,6 +61,7 @@ ENGINES: Mapping[str, Words] = {
         most_requests=256,
     ),
     "vllm": Words(
+        slots="--max-num-seqs",
         refused={"mmproj": "vLLM finds it in the model's directory"},
         arguments={
             **dict.fromkeys(("--uds", "--host", "--port"), _SOCKET),
