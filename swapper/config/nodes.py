@@ -156,7 +156,7 @@ class Reader:
             return None if is_null(value) else self.truth(value, what)
         text = str(value.node.value)
         try:
-            return literal(text) if value.node.style is None else text  # 1e-5 is a text to YAML 1.1
+            return literal(text) if not value.node.style else text  # 1e-5 is a text to YAML 1.1
         except ValueError:
             return text
 
