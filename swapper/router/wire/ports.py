@@ -52,6 +52,11 @@ class Record:
         received: Bytes of body that came.
         sent: Bytes sent, head included.
         reason: Why it did not end well: an error code, `client_gone`; empty when it did.
+        route: The path as a template, such as `/v1/chat/completions`; empty where no route was found.
+        key: The name of the client's key; empty where there are no keys.
+        loading: Of the wait for the lease, the time in which the model was starting; None without a lease.
+        tokens_in: Tokens of the prompt, as the engine reported them; None where it did not.
+        tokens_out: Tokens of the answer, as the engine reported them; None where it did not.
     """
 
     id: str
@@ -65,6 +70,11 @@ class Record:
     received: int
     sent: int
     reason: str
+    route: str = ""
+    key: str = ""
+    loading: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
