@@ -5,6 +5,7 @@ plus `hint`: what the reader can do.
 """
 
 import json
+import math
 from dataclasses import dataclass
 
 from swapper.core.model import Failure
@@ -20,10 +21,16 @@ STATUSES = {
     "engine_unreachable": 503,
     "gpu_pinned": 503,
     "head_too_large": 431,
+    "host_refused": 403,
     "internal_error": 500,
     "invalid_json": 400,
     "invalid_multipart": 400,
     "invalid_request": 400,
+    "key_busy": 429,
+    "key_missing": 401,
+    "key_scope": 403,
+    "key_wrong": 401,
+    "keys_required": 403,
     "media_refused": 400,
     "media_too_large": 400,
     "media_type": 400,
@@ -37,11 +44,14 @@ STATUSES = {
     "model_load_timeout": 503,
     "model_missing": 400,
     "model_not_found": 404,
+    "model_not_loaded": 503,
     "model_restarted": 503,
     "model_stopped": 503,
     "model_unloaded": 503,
     "not_found": 404,
+    "origin_refused": 403,
     "queue_full": 429,
+    "queue_timeout": 503,
     "router_stopping": 503,
     "spool_failed": 500,
     "spool_full": 507,
@@ -65,6 +75,7 @@ class ApiError(Exception):
         param: The request's field that is wrong, as OpenAI names it.
         retry_after: Seconds after which another try makes sense.
         journal: The last lines of the unit's journal, where the engine is to blame.
+        challenge: How to show a key, as WWW-Authenticate says it (RFC 9110, 11.6.1).
     """
 
     code: str
@@ -73,6 +84,7 @@ class ApiError(Exception):
     param: str | None = None
     retry_after: float | None = None
     journal: tuple[str, ...] = ()
+    challenge: str = ""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -124,9 +136,10 @@ class ApiError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers that belong to this error beside the content's."""
-        if self.retry_after is None:
-            return {}
-        return {"Retry-After": str(max(1, round(self.retry_after)))}
+        headers = {"WWW-Authenticate": self.challenge} if self.challenge else {}
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
+        return headers
 
 
 def from_failure(failure: Failure) -> ApiError:
