@@ -1,29 +1,47 @@
-"""Sockets that systemd holds and hands over: sd_listen_fds(3)."""
+"""What systemd holds and hands over, open: sockets and files. sd_listen_fds(3)."""
 
 import os
 import socket
-from typing import Final
+import stat
+from typing import Final, NamedTuple
 
 _FIRST: Final = 3  # SD_LISTEN_FDS_START
 
 
-def listen_sockets() -> list[socket.socket]:
-    """The listening sockets that systemd handed to this process; empty when it was started otherwise.
+class Handed(NamedTuple):
+    """What systemd handed over.
 
-    They are systemd's: closing ours leaves its own open, so that connections wait in the backlog while nobody runs.
-    Hence never `shutdown()` them, which would end the listening for all. Call once: the environment forgets them, so
-    that no child takes them for its own.
+    Attributes:
+        sockets: Those that listen; empty when this process was started otherwise.
+        files: Names of files (`OpenFile=`). That they exist is all that is asked of them: they are closed again.
+    """
+
+    sockets: tuple[socket.socket, ...] = ()
+    files: frozenset[str] = frozenset()
+
+
+def handed() -> Handed:
+    """What systemd handed to this process.
+
+    The sockets are systemd's: closing ours leaves its own open, so that connections wait in the backlog while nobody
+    runs. Hence never `shutdown()` them, which would end the listening for all. Call once: the environment forgets them,
+    so that no child takes them for its own.
     """
     process = os.environ.pop("LISTEN_PID", "")
     count = os.environ.pop("LISTEN_FDS", "")
-    os.environ.pop("LISTEN_FDNAMES", None)
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
     os.environ.pop("LISTEN_PIDFDID", None)
     if process != str(os.getpid()) or not count.isdecimal():
-        return []
-    sockets = []
-    for descriptor in range(_FIRST, _FIRST + int(count)):
+        return Handed()
+    sockets, files = [], set()
+    for number in range(int(count)):
+        descriptor = _FIRST + number
         os.set_inheritable(descriptor, False)
-        adopted = socket.socket(fileno=descriptor)
-        adopted.setblocking(False)
-        sockets.append(adopted)
-    return sockets
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            adopted = socket.socket(fileno=descriptor)
+            adopted.setblocking(False)
+            sockets.append(adopted)
+        else:
+            os.close(descriptor)
+            files.update(names[number : number + 1])
+    return Handed(tuple(sockets), frozenset(files))

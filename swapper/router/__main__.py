@@ -37,14 +37,15 @@ def main() -> int:
 
 
 async def _run(paths: list[Path]) -> None:
-    sockets = activation.listen_sockets()
+    handed = activation.handed()
+    sockets = list(handed.sockets)
     activated = bool(sockets)
     if not activated:
         sockets = [
             socket.create_server(("127.0.0.1", PORT), backlog=BACKLOG),
             socket.create_server(("::1", PORT), family=socket.AF_INET6, backlog=BACKLOG),
         ]
-    router = Router(paths)
+    router = Router(paths, handed.files)
     loop = asyncio.get_running_loop()
     ending = asyncio.Event()
     reload_asked = asyncio.Event()

@@ -58,12 +58,12 @@ PREFLIGHT_AGE = 7200
 
 _HOST = re.compile(rb"(?:([0-9A-Za-z_.-]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{0,5})?")
 _MOST_HOSTS = 64
-_MAKE_KEY = (
+
+MAKE_KEYS = (
     'echo "me admin $(openssl rand -hex 24)" | install -D -m 600 /dev/stdin /etc/credstore/swapper.keys',
     "systemctl restart swapper",
 )
-HOW_TO_MAKE_KEYS = "As root: " + " && ".join(_MAKE_KEY)
-"""What to type where there are no keys yet."""
+"""What to type, as root, where there are no keys yet."""
 
 
 class Access:
@@ -214,7 +214,8 @@ def _is_address(family: socket.AddressFamily, text: bytes) -> bool:
 
 
 def _keys_required() -> ApiError:
-    return ApiError("keys_required", "Without API keys, this port answers its own machine only.", HOW_TO_MAKE_KEYS)
+    how = " && ".join(MAKE_KEYS)
+    return ApiError("keys_required", "Without API keys, this port answers its own machine only.", f"As root: {how}")
 
 
 def _key_missing(scope: Scope) -> ApiError:

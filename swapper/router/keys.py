@@ -27,6 +27,7 @@ NAME_LENGTH = 32
 _NAME = re.compile(rb"[A-Za-z0-9._-]{1,%d}" % NAME_LENGTH)
 _KEY = re.compile(rb"[!-~]+")
 _SCOPES = frozenset({b"inference", b"admin"})
+_ENCRYPT = "systemd-creds encrypt --name=swapper.keys PLAIN /etc/credstore.encrypted/swapper.keys"
 
 
 class Secret:
@@ -140,12 +141,17 @@ class _WrongError(Exception):
         self.hint = hint
 
 
-def read(files: Mapping[str, bytes]) -> Keyring:
-    """Read the files: their content, by name."""
-    if not files:
+def read(files: Mapping[str, bytes], missing: Iterable[str] = ()) -> Keyring:
+    """Read the files.
+
+    Args:
+        files: Their content, by name.
+        missing: Names of files that should be there too. What is missing is no reason to do without keys.
+    """
+    mistakes = [ConfigError(file, 0, "systemd could not decrypt these keys", _ENCRYPT) for file in sorted(missing)]
+    if not files and not mistakes:
         return Keyring()
     known: list[Known] = []
-    mistakes: list[ConfigError] = []
     taken: dict[bytes, str] = {}
     for file, content in sorted(files.items()):
         found, wrong = _read_file(file, content, taken)

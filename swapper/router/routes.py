@@ -7,6 +7,14 @@ import enum
 from dataclasses import dataclass
 
 
+class Scope(enum.Enum):
+    """Who may ask for something, where there are keys."""
+
+    OPEN = "open"
+    INFERENCE = "inference"
+    ADMIN = "admin"
+
+
 class NameIn(enum.Enum):
     """Where a request names its model."""
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from swapper.router.chores import Chores
 from swapper.router.errors import ApiError
 from swapper.router.explain import Explainer
 from swapper.router.feed import Feed
+from swapper.router.guard import Guard
 from swapper.router.late import LateApplication, LateMedia
 from swapper.router.orders import UnitOrders
 from swapper.router.places import Places
@@ -59,13 +60,15 @@ LAST_WORDS = 2.0
 class Router:
     """The running router."""
 
-    def __init__(self, paths: Sequence[Path] = ()) -> None:
+    def __init__(self, paths: Sequence[Path] = (), sealed: Iterable[str] = ()) -> None:
         """Make all parts; nothing is read, connected or opened yet.
 
         Args:
             paths: Configuration files; none for the usual ones.
+            sealed: Names of credentials that lie encrypted.
         """
         self._paths = tuple(paths)
+        self._guard = Guard(sealed)
         self._config = Config()
         self.mistakes: tuple[ConfigError, ...] = ()
         self._statuses: dict[str, UnitStatus] = {}
@@ -97,7 +100,9 @@ class Router:
 
         Raises:
             UnitRefused: systemd cannot be reached.
+            OSError: API keys cannot be read.
         """
+        self._guard.read()
         try:
             self._config = await asyncio.to_thread(configuration.load, *self._paths)
         except ConfigErrors as errors:
@@ -110,6 +115,7 @@ class Router:
         orders = UnitOrders(self._units, self._places, self._scheduler, self._runtime.dispatch)
         self._runtime.orders = self._orders = orders
         await self._apply()
+        self._guard.listens(sockets)
         for status in await self._units.list():
             self._unit_changed(status)
         self._spool = Spool(self._config.router.spool)
@@ -187,6 +193,10 @@ class Router:
         """Read the configuration again; a wrong one is refused, and the old one goes on."""
         notify.reloading()
         try:
+            self._guard.read()
+        except OSError as error:
+            _LOG.error("API keys cannot be read, so those that were read last go on: %s", error)
+        try:
             self._config = await asyncio.to_thread(configuration.load, *self._paths)
         except ConfigErrors as errors:
             self._refuse(errors)
@@ -208,6 +218,7 @@ class Router:
             return
         async with self._applying:
             config = self._config
+            self._guard.apply(config)
             event = specs.applied(config, await specs.read_pins(self._units, config))
             self._places.apply(config)
             self._runtime.dispatch(event)
@@ -311,6 +322,7 @@ class Router:
             f"{', '.join(resident) or 'No model'} of {len(self._places.config.models)}",
             *([f"waiting: {', '.join(waiting)}"] if waiting else []),
             *([f"configuration refused: {self.mistakes[0]}"] if self.mistakes else []),
+            *self._guard.complaints,
         ]
         return "; ".join(words)
 

@@ -30,21 +30,22 @@ for number, each in enumerate(listening):
     os.dup2(each.fileno(), 3 + 20 + number)
     os.dup2(3 + 20 + number, 3 + number) if each.fileno() != 3 + number else None
 ports = [each.getsockname()[1] for each in listening]
-os.environ |= {"LISTEN_FDS": "2", "LISTEN_FDNAMES": "http:http", "LISTEN_PID": str(os.getpid() + OFFSET)}
-from swapper.host.activation import listen_sockets
-adopted = listen_sockets()
+os.dup2(os.open("/etc/passwd", os.O_RDONLY), 5)
+os.environ |= {"LISTEN_FDS": "3", "LISTEN_FDNAMES": "http:http:users", "LISTEN_PID": str(os.getpid() + OFFSET)}
+from swapper.host.activation import handed
+adopted, files = handed()
 print([each.getsockname()[1] for each in adopted] == ports, [each.getblocking() for each in adopted],
       [os.get_inheritable(each.fileno()) for each in adopted], [name for name in os.environ if "LISTEN" in name],
-      listen_sockets())
+      *files, handed() == ((), frozenset()))
 """
 
 
 def test_sockets_of_systemd_are_adopted_once() -> None:
-    assert run(ACTIVATED.replace("OFFSET", "0")) == "True [False, False] [False, False] [] []\n"
+    assert run(ACTIVATED.replace("OFFSET", "0")) == "True [False, False] [False, False] [] users True\n"
 
 
 def test_sockets_for_another_process_are_left_alone() -> None:
-    assert run(ACTIVATED.replace("OFFSET", "1")) == "False [] [] [] []\n"
+    assert run(ACTIVATED.replace("OFFSET", "1")) == "False [] [] [] True\n"
 
 
 type Listen = Callable[[], str]
