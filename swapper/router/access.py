@@ -195,13 +195,18 @@ class Access:
         return bool(self._origins) and origin != b"null" and (self._any_origin or origin.lower() in self._origins)
 
 
-def is_local(sock: socket.socket) -> bool:
-    """Whether a socket is bound to a loopback address or is a unix socket: what comes in on it is from this machine."""
-    if sock.family == socket.AF_UNIX:
+def is_local(sockname: object) -> bool:
+    """Whether what comes in on a socket is from this machine.
+
+    Args:
+        sockname: What `getsockname()` says: a path or name for a unix socket, else address, port and more.
+    """
+    if isinstance(sockname, str | bytes):
         return True
-    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
-        return False
-    address = str(sock.getsockname()[0]).removeprefix("::ffff:")
+    host = sockname[0] if isinstance(sockname, tuple) and sockname else None
+    if not isinstance(host, str):
+        return False  # of other families, such as a virtual machine's
+    address = host.removeprefix("::ffff:")
     return address == "::1" or (address.startswith("127.") and _is_address(socket.AF_INET, address.encode()))
 
 

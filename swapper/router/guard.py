@@ -70,7 +70,7 @@ class Guard:
 
     def listens(self, sockets: Iterable[socket.socket]) -> None:
         """See whether others than this machine's clients can come."""
-        self._wide = tuple(_address(each) for each in sockets if not is_local(each))
+        self._wide = tuple(_address(each) for each in sockets if not is_local(each.getsockname()))
         if self._wide and not self.access.keyed:
             _LOG.error("listening on %s without API keys: whoever comes from elsewhere is refused. "
                        "Make a key, as root: %s", ", ".join(self._wide), "; ".join(MAKE_KEYS))  # fmt: skip
