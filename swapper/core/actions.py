@@ -22,10 +22,17 @@ class StopUnit:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """Forward the request: it has a lease now."""
+    """Forward the request: it has a lease now.
+
+    Attributes:
+        request: Its number.
+        model: The model's name.
+        loading: Seconds of its wait in which the model was starting.
+    """
 
     request: int
     model: str
+    loading: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,17 @@ class ConfigApplied:
 
 @dataclass(frozen=True, slots=True)
 class RequestArrived:
-    """A request for a model came in and waits for a lease."""
+    """A request for a model came in and waits for a lease.
+
+    Attributes:
+        request: Its number, never used before.
+        model: The configured name.
+        light: It costs the engine next to nothing (counting tokens): it needs the model there, but none of its places.
+    """
 
     request: int
     model: str
+    light: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +58,14 @@ class UnitChanged:
         active: systemd's `ActiveState`.
         invocation: systemd's invocation id; another id is another process.
         failure: Set when the unit failed: what systemd says of it.
+        slots: How many requests the engine works on at once, as it says itself; None while it has not said so.
     """
 
     model: str
     active: ActiveState
     invocation: str = ""
     failure: Failure | None = None
+    slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,15 @@ def not_configured(model: str) -> Failure:
     return Failure("model_not_found", f"There is no model named {model!r}.", "GET /v1/models lists the models.")
 
 
+def not_loaded(model: str) -> Failure:
+    """Somebody looks at a model that does not run, and to look loads nothing."""
+    return Failure(
+        "model_not_loaded",
+        f"{model} is not loaded, and this request loads nothing.",
+        f"Send it a request that it has to answer, or POST /api/models/{model}/load.",
+    )
+
+
 def queue_full(record: Record) -> Failure:
     """As many wait as may."""
     return Failure(

@@ -42,6 +42,13 @@ class Ledger:
         """Models that wait to be started, oldest claim first."""
         return tuple(self._claims)
 
+    def place(self, request: int) -> int:
+        """A request's place among those that wait for its model, from 1; 0 when it does not wait."""
+        record = self._requests.get(request)
+        if record is None or request not in record.waiting:
+            return 0
+        return 1 + next(place for place, waiting in enumerate(record.waiting) if waiting == request)
+
     def deadline(self) -> float | None:
         """When `TimePassed` is due; None while nothing can run out."""
         return self._timers.first()

@@ -71,6 +71,7 @@ class ModelSpec:
         stop_timeout: Longest time from stop to stopped.
         concurrency: Most leases at once; None for no limit.
         queue: Most requests that may wait beside those that it can serve at once; None for no limit.
+        queue_timeout: Longest time that a request waits for a lease, loading included; None for as long as it takes.
         fingerprint: Changes when the unit's definition does: a resident with an old one is drained and stopped.
     """
 
@@ -83,6 +84,7 @@ class ModelSpec:
     stop_timeout: float = 60.0
     concurrency: int | None = None
     queue: int | None = None
+    queue_timeout: float | None = None
     fingerprint: str = ""
 
 

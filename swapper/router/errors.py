@@ -47,6 +47,7 @@ STATUSES = {
     "model_not_loaded": 503,
     "model_restarted": 503,
     "model_stopped": 503,
+    "model_stuck": 503,
     "model_unloaded": 503,
     "not_found": 404,
     "origin_refused": 403,

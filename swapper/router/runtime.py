@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, assert_never
 
+from swapper.core import failures
 from swapper.core.actions import Abort, Action, Admit, Announce, Reject, StartUnit, StopUnit
 from swapper.core.events import Event, RequestArrived, RequestOver, TimePassed
-from swapper.core.model import Failure
+from swapper.core.model import Failure, State
 from swapper.core.scheduler import Scheduler
 
 _LOG = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ class Client(Protocol):
 
     ticket: "Ticket | None"
 
-    def admitted(self, socket: str) -> None:
-        """The lease is there; this is the engine's socket."""
+    def admitted(self, socket: str, loading: float = 0.0) -> None:
+        """The lease is there; this is the engine's socket. For `loading` seconds of the wait the model was starting."""
 
     def rejected(self, failure: Failure) -> None:
         """There will be no lease."""
@@ -104,18 +105,37 @@ class Runtime:
         """Have every change of a model's state reported."""
         self._watchers.append(watcher)
 
-    def request(self, model: str, client: Client) -> Ticket:
+    def request(self, model: str, client: Client, *, light: bool = False) -> Ticket:
         """Ask for a lease. Sets `client.ticket`, and may call the client before it returns.
 
         Args:
             model: The configured name.
             client: Who is told.
+            light: It needs the model there, but none of the places that `concurrency` counts.
         """
         ticket = Ticket(next(self._ids), client, self)
         client.ticket = ticket
         self._tickets[ticket.id] = ticket
-        self.dispatch(RequestArrived(ticket.id, model))
+        self.dispatch(RequestArrived(ticket.id, model, light))
         return ticket
+
+    def peek(self, model: str) -> str | Failure:
+        """The socket of a model that is loaded, without a lease.
+
+        It is no use of the model: nothing is loaded for it, nobody's end is put off by it, and the engine may go at any
+        time.
+
+        Args:
+            model: The configured name.
+        """
+        record = self.scheduler.record(model)
+        if record is not None and record.state in {State.READY, State.DRAINING}:
+            return self._socket_of(model)
+        return failures.not_loaded(model)
+
+    def place(self, ticket: Ticket) -> int:
+        """A request's place among those that wait for its model, from 1; 0 when it does not wait."""
+        return self.scheduler.place(ticket.id)
 
     def release(self, ticket: Ticket) -> None:
         """The request is over, whatever it had."""
@@ -173,7 +193,7 @@ class Runtime:
             return  # released while this action waited its turn; that the request is over is in line
         match action:
             case Admit():
-                ticket.client.admitted(self._socket_of(action.model))
+                ticket.client.admitted(self._socket_of(action.model), action.loading)
             case Reject():
                 del self._tickets[action.request]
                 ticket.client.rejected(action.failure)

@@ -31,7 +31,7 @@ class Asker:
         self.heard: list[str] = []
         self._then = then
 
-    def admitted(self, socket: str) -> None:
+    def admitted(self, socket: str, loading: float = 0.0) -> None:  # noqa: ARG002 — the contract's
         self.heard.append(f"admitted {socket}")
         self._then()
 

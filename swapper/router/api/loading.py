@@ -13,7 +13,7 @@ class Loading:
         self.ticket: Ticket | None = None
         self.loaded: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
 
-    def admitted(self, socket: str) -> None:  # noqa: ARG002 — the contract's
+    def admitted(self, socket: str, loading: float = 0.0) -> None:  # noqa: ARG002 — the contract's
         """The model is ready."""
         self._settle(None)
 

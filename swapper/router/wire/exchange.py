@@ -151,7 +151,7 @@ class Exchange:
 
     # With the lease
 
-    def admitted(self, socket: str) -> None:
+    def admitted(self, socket: str, loading: float = 0.0) -> None:  # noqa: ARG002 — the contract's
         """Forward now."""
         self._admitted = self._now()
         self._socket = socket
