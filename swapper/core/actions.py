@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from swapper.core.model import Failure, State
+from swapper.core.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Announce:
     model: str
     old: State
     new: State
-    reason: str
+    reason: Reason
 
 
 type Action = StartUnit | StopUnit | Admit | Reject | Abort | Announce

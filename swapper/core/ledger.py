@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from swapper.core.actions import Abort, Action, Admit, Announce
 from swapper.core.claims import Claims
 from swapper.core.model import Failure, Gpu, State
+from swapper.core.reasons import Reason
 from swapper.core.record import Record
 from swapper.core.timers import Timers
 
@@ -53,7 +54,7 @@ class Ledger:
         """When `TimePassed` is due; None while nothing can run out."""
         return self._timers.first()
 
-    def _enter(self, record: Record, state: State, reason: str, now: float, timeout: float | None = None) -> None:
+    def _enter(self, record: Record, state: State, reason: Reason, now: float, timeout: float | None = None) -> None:
         """Change a model's state; with a timeout in seconds after which the state must have ended."""
         old, record.state, record.reason = record.state, state, reason
         record.deadline = None

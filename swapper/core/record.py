@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from swapper.core.model import Demand, Failure, ModelSpec, State
+from swapper.core.reasons import AT_FIRST, Reason
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class Record:
     spec: ModelSpec
     loaded: ModelSpec
     state: State = State.STOPPED
-    reason: str = ""
+    reason: Reason = AT_FIRST
     waiting: dict[int, float] = field(default_factory=dict)
     leases: set[int] = field(default_factory=set)
     used: float = 0.0

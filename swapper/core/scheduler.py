@@ -16,7 +16,7 @@ it again with `TimePassed` at `deadline()`.
 
 from typing import assert_never
 
-from swapper.core import failures
+from swapper.core import failures, reasons
 from swapper.core.actions import Action, Reject
 from swapper.core.events import (
     ActiveState,
@@ -31,6 +31,7 @@ from swapper.core.events import (
     UnloadAsked,
 )
 from swapper.core.model import Failure, ModelSpec, State
+from swapper.core.reasons import Reason
 from swapper.core.record import Record
 from swapper.core.seating import GRACE, Seating
 
@@ -145,14 +146,14 @@ class Scheduler(Seating):
                 self._replaced(record, event)
             case State.STARTING:
                 record.invocation, record.begun = event.invocation or record.invocation, True
-                self._change(record, State.READY, "ready", now)
+                self._change(record, State.READY, reasons.LOADED, now)
             case _:
                 self._began(record, event.invocation, adopted=True)
-                self._change(record, State.READY, "adopted: it was running already", now)
+                self._change(record, State.READY, reasons.ADOPTED, now)
         record.failure, record.failures, record.retry_at, record.used = None, 0, 0.0, now
         self._touch(record)
         if record.adopted:
-            self._relieve(now, f"makes room for {record.name}, which somebody else started", keep=record)
+            self._relieve(now, reasons.gives_way(record.name), keep=record)
 
     def _replaced(self, record: Record, event: UnitChanged) -> None:
         """Another process runs in place of the one that held the leases."""
@@ -166,8 +167,8 @@ class Scheduler(Seating):
             record.invocation, record.begun = event.invocation, True
             return
         self._replaced(record, event)
-        self._change(record, State.STARTING, "started by somebody else", now, record.spec.load_timeout + GRACE)
-        self._relieve(now, f"makes room for {record.name}, which somebody else started", keep=record)
+        self._change(record, State.STARTING, reasons.STARTED_ELSEWHERE, now, record.spec.load_timeout + GRACE)
+        self._relieve(now, reasons.gives_way(record.name), keep=record)
 
     def _unit_deactivating(self, record: Record, event: UnitChanged, now: float) -> None:
         if record.state is State.STOPPING:
@@ -177,7 +178,7 @@ class Scheduler(Seating):
         if not record.state.resident:
             record.loaded, record.adopted = record.spec, True
         self._abort(record, record.failure)
-        self._change(record, State.STOPPING, record.failure.message, now, record.loaded.stop_timeout + GRACE)
+        self._change(record, State.STOPPING, reasons.failed(record.failure), now, record.loaded.stop_timeout + GRACE)
 
     def _unit_gone(self, record: Record, event: UnitChanged, now: float) -> None:
         if not record.state.resident:
@@ -191,7 +192,8 @@ class Scheduler(Seating):
         failure = record.failure if record.timed_out else event.failure or record.failure
         failure = failure or failures.stopped(record)
         self._abort(record, failure)
-        self._gone(record, State.FAILED if failed else State.STOPPED, failure.message if failed else "stopped", now)
+        reason = reasons.failed(failure) if failed else reasons.stopped(record.reason)
+        self._gone(record, State.FAILED if failed else State.STOPPED, reason, now)
         record.failure = failure if failed else None
         if never_ready:
             self._start_failed(record, failure, now, backoff=failed)
@@ -201,11 +203,11 @@ class Scheduler(Seating):
         if record is None or record.state is not State.STARTING:
             return
         state = _UNAVAILABLE.get(event.failure.code, State.FAILED)
-        self._gone(record, state, event.failure.message, now)
+        self._gone(record, state, reasons.failed(event.failure), now)
         record.failure = event.failure
         self._start_failed(record, event.failure, now, backoff=state is State.FAILED)
 
-    def _gone(self, record: Record, state: State, reason: str, now: float) -> None:
+    def _gone(self, record: Record, state: State, reason: Reason, now: float) -> None:
         record.adopted, record.never_ready, record.timed_out = False, False, False
         self._change(record, state, reason, now)
 
@@ -223,21 +225,21 @@ class Scheduler(Seating):
             return
         record.failure = event.failure
         if event.failure is not None:
-            self._change(record, _UNAVAILABLE.get(event.failure.code, State.FAILED), event.failure.message, now)
+            self._change(record, _UNAVAILABLE.get(event.failure.code, State.FAILED), reasons.failed(event.failure), now)
             return
         record.retry_at, record.failures = 0.0, 0
         if record.state is not State.STOPPED:
-            self._change(record, State.STOPPED, "can be started", now)
+            self._change(record, State.STOPPED, reasons.STARTABLE, now)
 
     def _unload_asked(self, event: UnloadAsked, now: float) -> None:
         record = self._records.get(event.model)
         if record is None:
             return
         if record.state in {State.READY, State.DRAINING}:
-            self._drain(record, now, "unloaded by an operator")
+            self._drain(record, now, reasons.UNLOADED)
         elif record.state is State.STARTING:
             self._reject(record, failures.unloaded(record))
-            self._stop(record, now, "unloaded by an operator")
+            self._stop(record, now, reasons.UNLOADED)
 
     def _config_applied(self, event: ConfigApplied, now: float) -> None:
         gpus = {gpu.index: gpu for gpu in event.gpus}
@@ -255,15 +257,15 @@ class Scheduler(Seating):
         if rebudgeted:
             for record in self._records.values():
                 record.adopted = record.state.resident
-            self._relieve(now, "the GPU's budget changed")
+            self._relieve(now, reasons.REBUDGETED)
 
     def _remove(self, record: Record, now: float) -> None:
         record.removed = True
         self._reject(record, failures.not_configured(record.name))
         if record.state is State.STARTING:
-            self._stop(record, now, "no longer configured")
+            self._stop(record, now, reasons.REMOVED)
         elif record.state in {State.READY, State.DRAINING}:
-            self._drain(record, now, "no longer configured")
+            self._drain(record, now, reasons.REMOVED)
 
     def _respecify(self, record: Record, spec: ModelSpec, now: float) -> None:
         record.removed, record.spec = False, spec
@@ -274,9 +276,9 @@ class Scheduler(Seating):
         elif record.loaded.fingerprint == spec.fingerprint:
             return
         elif record.state is State.STARTING:
-            self._stop(record, now, "its configuration changed")
+            self._stop(record, now, reasons.CHANGED)
         elif record.state is not State.STOPPING:
-            self._drain(record, now, "its configuration changed")
+            self._drain(record, now, reasons.CHANGED)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -299,8 +301,9 @@ class Scheduler(Seating):
             case State.READY:
                 self._idle(record, now)
             case State.STARTING:
-                record.failure, record.never_ready, record.timed_out = failures.too_slow(record), True, True
-                self._stop(record, now, record.failure.message)
+                failure = failures.too_slow(record)
+                record.failure, record.never_ready, record.timed_out = failure, True, True
+                self._stop(record, now, reasons.failed(failure))
             case State.DRAINING if record.drained_for in self._records:
                 # A busy model is never stopped to make room: whoever waited for the room is told.
                 claimant = self._records[record.drained_for]
@@ -310,7 +313,7 @@ class Scheduler(Seating):
                 self._abort(record, failures.drained_too_long(record))
                 self._stop(record, now, record.reason)
             case State.STOPPING:
-                self._stop(record, now, "it does not stop")
+                self._stop(record, now, reasons.lingers(record.reason))
             case State.STOPPED | State.PARKED | State.FAILED | State.INCOMPLETE | State.DISABLED:
                 pass
             case _:
@@ -323,4 +326,4 @@ class Scheduler(Seating):
         if record.used + ttl > now:
             self._due(record, record.used + ttl)
         else:
-            self._stop(record, now, f"idle for {ttl:g} s")
+            self._stop(record, now, reasons.idle(ttl))

@@ -7,10 +7,11 @@ that are first in line on a GPU where something changed are decided; whoever mad
 
 from typing import assert_never
 
-from swapper.core import failures, placement
+from swapper.core import failures, placement, reasons
 from swapper.core.actions import Reject, StartUnit, StopUnit
 from swapper.core.ledger import Ledger
 from swapper.core.model import Failure, State
+from swapper.core.reasons import Reason
 from swapper.core.record import Record
 
 GRACE = 15.0
@@ -45,7 +46,7 @@ class Seating(Ledger):
         """What follows from one model's record alone."""
         if record.state is State.READY:
             if record.removed:
-                self._drain(record, now, "no longer configured")
+                self._drain(record, now, reasons.REMOVED)
                 return
             self._serve(record, now)
         elif record.state is State.DRAINING and not record.leases:
@@ -82,7 +83,7 @@ class Seating(Ledger):
                 self._start(record, now)
             case placement.Verdict.EVICT:
                 for victim in plan.victims:
-                    self._drain(victim, now, f"makes room for {record.name}", drained_for=record.name)
+                    self._drain(victim, now, reasons.makes_room(record.name), drained_for=record.name)
             case placement.Verdict.NEVER:
                 self._reject(record, failures.pinned_in_the_way(record, plan.obstacles))
             case placement.Verdict.WAIT:
@@ -99,7 +100,7 @@ class Seating(Ledger):
         ]
         return placement.plan(record, self._claims.since(record.name), occupants, self._gpus)
 
-    def _relieve(self, now: float, reason: str, *, keep: Record | None = None) -> None:
+    def _relieve(self, now: float, reason: Reason, *, keep: Record | None = None) -> None:
         """Bring GPUs back under budget after somebody else started a unit, or the budget changed."""
         for victim in placement.excess(list(self._records.values()), self._gpus, keep=keep):
             self._drain(victim, now, reason)
@@ -110,25 +111,25 @@ class Seating(Ledger):
         self._claims.remove(record.name)
         self._began(record, record.invocation, adopted=False)
         record.begun = False
-        self._change(record, State.STARTING, "asked for", now, record.spec.load_timeout + GRACE)
+        self._change(record, State.STARTING, reasons.ASKED, now, record.spec.load_timeout + GRACE)
         self._actions.append(StartUnit(record.name))
 
-    def _drain(self, record: Record, now: float, reason: str, *, drained_for: str | None = None) -> None:
+    def _drain(self, record: Record, now: float, reason: Reason, *, drained_for: str | None = None) -> None:
         self._change(record, State.DRAINING, reason, now, record.loaded.drain_timeout)
         if drained_for is not None:
             record.drained_for = drained_for
             self._making_room[record.name] = record
 
     def _undrain(self, record: Record, now: float) -> None:
-        self._change(record, State.READY, "no longer needed elsewhere", now)
+        self._change(record, State.READY, reasons.SPARED, now)
 
-    def _stop(self, record: Record, now: float, reason: str) -> None:
+    def _stop(self, record: Record, now: float, reason: Reason) -> None:
         if record.state is not State.STOPPING and not record.timed_out:
             record.failure = None
         self._change(record, State.STOPPING, reason, now, record.loaded.stop_timeout + GRACE)
         self._actions.append(StopUnit(record.name, reason))
 
-    def _change(self, record: Record, state: State, reason: str, now: float, timeout: float | None = None) -> None:
+    def _change(self, record: Record, state: State, reason: Reason, now: float, timeout: float | None = None) -> None:
         """Enter a state; whom the model made room for, if anybody, is forgotten."""
         record.drained_for = None
         self._making_room.pop(record.name, None)

@@ -1,0 +1,99 @@
+"""Why a model is in its state: every sentence is made here, and carries what an administrator counts it as."""
+
+import enum
+from typing import Self
+
+from swapper.core.model import Failure
+
+
+class Cause(enum.StrEnum):
+    """What changes of state are counted as. A model that is on its way out keeps the cause until it is gone."""
+
+    ASKED = "asked"
+    """A request, or an operator, wants it there."""
+    READY = "ready"
+    """It has been loaded."""
+    SWAP = "swap"
+    """Another model needs its room."""
+    SPARED = "spared"
+    """The room is not needed any more, so it stays."""
+    IDLE = "idle"
+    """Nobody asked for it as long as its `ttl` says."""
+    OPERATOR = "operator"
+    """An operator unloaded it."""
+    CONFIGURATION = "configuration"
+    """The configuration changed."""
+    EXTERNAL = "external"
+    """Somebody else started or stopped a unit."""
+    FAILURE = "failure"
+    """It could not be started, or broke down."""
+    FILES = "files"
+    """Its files, or its mask, do not let it be started, or do again."""
+
+
+class Reason(str):
+    """A sentence for people, with its cause for the metrics."""
+
+    __slots__ = ("cause",)
+
+    cause: Cause
+
+    def __new__(cls, text: str, cause: Cause) -> Self:
+        """Make a reason."""
+        reason = super().__new__(cls, text)
+        reason.cause = cause
+        return reason
+
+    def __getnewargs__(self) -> tuple[str, Cause]:  # type: ignore[override]
+        """What copies are made of (`dataclasses.asdict` makes some)."""
+        return str(self), self.cause
+
+
+def cause_of(reason: Reason) -> Cause:
+    """What a reason is counted as."""
+    return reason.cause
+
+
+_FAILURES = {"model_stopped": Cause.EXTERNAL, "model_incomplete": Cause.FILES, "model_disabled": Cause.FILES}
+
+AT_FIRST = Reason("", Cause.CONFIGURATION)
+ASKED = Reason("asked for", Cause.ASKED)
+LOADED = Reason("ready", Cause.READY)
+ADOPTED = Reason("adopted: it was running already", Cause.EXTERNAL)
+STARTED_ELSEWHERE = Reason("started by somebody else", Cause.EXTERNAL)
+SPARED = Reason("no longer needed elsewhere", Cause.SPARED)
+UNLOADED = Reason("unloaded by an operator", Cause.OPERATOR)
+REMOVED = Reason("no longer configured", Cause.CONFIGURATION)
+CHANGED = Reason("its configuration changed", Cause.CONFIGURATION)
+REBUDGETED = Reason("the GPU's budget changed", Cause.CONFIGURATION)
+STARTABLE = Reason("can be started", Cause.FILES)
+
+
+def makes_room(model: str) -> Reason:
+    """Another model wants its place, and was asked for."""
+    return Reason(f"makes room for {model}", Cause.SWAP)
+
+
+def gives_way(model: str) -> Reason:
+    """Another model took its place, without having been asked for here."""
+    return Reason(f"makes room for {model}, which somebody else started", Cause.EXTERNAL)
+
+
+def idle(ttl: float) -> Reason:
+    """Nobody has used it for so many seconds."""
+    return Reason(f"idle for {ttl:g} s", Cause.IDLE)
+
+
+def failed(failure: Failure) -> Reason:
+    """It ended, or could not begin, for this."""
+    return Reason(failure.message, _FAILURES.get(failure.code, Cause.FAILURE))
+
+
+def stopped(why: Reason) -> Reason:
+    """It is gone, and this is why it went."""
+    return Reason("stopped", why.cause)
+
+
+def lingers(why: Reason) -> Reason:
+    """It was told to stop and does not; this is why it was told."""
+    return Reason("it does not stop", why.cause)
