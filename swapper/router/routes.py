@@ -1,4 +1,4 @@
-"""Which paths go to an engine, and where the model's name stands in them: the one table.
+"""Which paths go to an engine, where the model's name stands in them, and who may ask: the one table.
 
 Everything that is not here is answered by the router itself (`router.api`).
 """
@@ -20,6 +20,8 @@ class NameIn(enum.Enum):
 
     JSON = "json"
     MULTIPART = "multipart"
+    QUERY = "query"
+    PATH = "path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,38 +29,82 @@ class Route:
     """A path that is forwarded to an engine.
 
     Attributes:
-        path: As the client sends it, without query.
+        path: As the client sends it, without query; what begins so, where the name is in the path.
         name_in: Where the model's name stands; a multipart route takes JSON too.
+        needs: What a model must be capable of; empty where that is not known beforehand.
+        light: Does not take one of the slots that the engine answers chats with.
+        passive: Only looks: a model is never loaded for it, and does not count as used.
+        tunnel: Becomes a WebSocket (RFC 6455).
+        scope: Who may ask.
     """
 
     path: str
     name_in: NameIn
+    needs: str = ""
+    light: bool = False
+    passive: bool = False
+    tunnel: bool = False
+    scope: Scope = Scope.INFERENCE
 
 
-_ROUTES = (
-    Route("/v1/chat/completions", NameIn.JSON),
-    Route("/v1/completions", NameIn.JSON),
-    Route("/v1/embeddings", NameIn.JSON),
-    Route("/v1/audio/transcriptions", NameIn.MULTIPART),
-    Route("/v1/audio/translations", NameIn.MULTIPART),
-    Route("/v1/audio/speech", NameIn.JSON),
-    Route("/v1/images/generations", NameIn.JSON),
-    Route("/v1/images/edits", NameIn.MULTIPART),
-    Route("/v1/responses", NameIn.JSON),
-    Route("/v1/messages", NameIn.JSON),
-    Route("/v1/messages/count_tokens", NameIn.JSON),
-    Route("/v1/rerank", NameIn.JSON),
-    Route("/v1/score", NameIn.JSON),
+_POST = (
+    Route("/v1/chat/completions", NameIn.JSON, "chat"),
+    Route("/v1/completions", NameIn.JSON, "completions"),
+    Route("/v1/embeddings", NameIn.JSON, "embeddings"),
+    Route("/v1/audio/transcriptions", NameIn.MULTIPART, "transcription"),
+    Route("/v1/audio/translations", NameIn.MULTIPART, "translation"),
+    Route("/v1/audio/speech", NameIn.JSON, "speech"),
+    Route("/v1/images/generations", NameIn.JSON, "images"),
+    Route("/v1/images/edits", NameIn.MULTIPART, "images"),
+    Route("/v1/responses", NameIn.JSON, "chat"),
+    Route("/v1/messages", NameIn.JSON, "chat"),
+    Route("/v1/messages/count_tokens", NameIn.JSON, light=True),
+    Route("/v1/rerank", NameIn.JSON, "rerank"),
+    Route("/v1/score", NameIn.JSON, "score"),
     Route("/infill", NameIn.JSON),
-    Route("/completion", NameIn.JSON),
-    Route("/tokenize", NameIn.JSON),
-    Route("/detokenize", NameIn.JSON),
-    Route("/apply-template", NameIn.JSON),
+    Route("/completion", NameIn.JSON, "completions"),
+    Route("/tokenize", NameIn.JSON, light=True),
+    Route("/detokenize", NameIn.JSON, light=True),
+    Route("/apply-template", NameIn.JSON, light=True),
 )
+_GET = (
+    Route("/props", NameIn.QUERY, passive=True),
+    Route("/slots", NameIn.QUERY, passive=True, scope=Scope.ADMIN),
+    Route("/v1/realtime", NameIn.QUERY, "transcription", tunnel=True),
+)
+UPSTREAM = "/upstream/"
+_UPSTREAM_POST = Route(UPSTREAM, NameIn.PATH)
+_UPSTREAM_GET = Route(UPSTREAM, NameIn.PATH, passive=True)
+_UPSTREAM_ADMIN = Route(UPSTREAM, NameIn.PATH, passive=True, scope=Scope.ADMIN)
+_OF_OTHERS = (b"/slots", b"/metrics")
+"""What an engine tells here is about everybody's requests."""
 
-_BY_PATH = {route.path.encode(): route for route in _ROUTES}
+ROUTES = (*_POST, *_GET, _UPSTREAM_GET, _UPSTREAM_POST)
+"""All of them, for those who list them; `find` has the methods."""
+
+_BY_POST = {route.path.encode(): route for route in _POST}
+_BY_GET = {route.path.encode(): route for route in _GET}
+_UPSTREAM = UPSTREAM.encode()
 
 
-def find(path: bytes) -> Route | None:
-    """The route of a request path (without query), or None when the router answers it itself."""
-    return _BY_PATH.get(path)
+def find(method: bytes, path: bytes) -> Route | None:
+    """The route of a request (path without query), or None when the router answers it itself."""
+    if method == b"POST":
+        return _BY_POST.get(path) or (_UPSTREAM_POST if path.startswith(_UPSTREAM) else None)
+    if method == b"GET" or method == b"HEAD":
+        if path.startswith(_UPSTREAM):
+            return _UPSTREAM_ADMIN if path.endswith(_OF_OTHERS) else _UPSTREAM_GET
+        return _BY_GET.get(path) if method == b"GET" else None
+    return None
+
+
+_OPEN = frozenset({b"/", b"/health", b"/openapi.json"})
+
+
+def scope(path: bytes) -> Scope:
+    """Who may ask for what the router answers itself."""
+    if path in _OPEN:
+        return Scope.OPEN
+    if path.startswith(b"/v1/") or path == b"/running":
+        return Scope.INFERENCE
+    return Scope.ADMIN

@@ -10,6 +10,8 @@ from swapper.router.wire.found import Found, model_invalid, model_missing, model
 _NAME_LIMIT = 1024
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _MAX_PARTS = 1000
+_FIELDS = frozenset({"model", "stream"})
+_TRUE = frozenset({b"true", b"1", b"yes", b"on", b"t", b"y"})  # what vLLM's form parser (pydantic) takes for true
 
 
 def _invalid(what: str) -> ApiError:
@@ -26,9 +28,11 @@ class FormScanner:
         if _BOUNDARY.fullmatch(boundary) is None:
             raise _invalid("its Content-Type has no proper boundary")
         self._parser = PushMultipartParser(boundary, max_segment_count=_MAX_PARTS)
+        self._name = ""
         self._value: bytearray | None = None
         self._models = 0
         self._model: bytes | None = None
+        self._stream = False
 
     def feed(self, data: bytes) -> None:
         """Scan the next piece, which must not be empty.
@@ -40,16 +44,23 @@ class FormScanner:
             for event in self._parser.parse(data):
                 match event:
                     case MultipartSegment():
-                        self._value = bytearray() if event.name == "model" and event.filename is None else None
+                        self._name = event.name
+                        self._value = bytearray() if event.name in _FIELDS and event.filename is None else None
                     case None:
                         if self._value is not None:
-                            self._models += 1
-                            self._model = bytes(self._value)
+                            self._field(bytes(self._value))
                     case _:
                         if self._value is not None and len(self._value) <= _NAME_LIMIT:
                             self._value += event
         except MultipartError as exc:
             raise _invalid(str(exc).rstrip(".").lower()) from exc
+
+    def _field(self, value: bytes) -> None:
+        if self._name == "model":
+            self._models += 1
+            self._model = value
+        else:
+            self._stream = value.lower() in _TRUE
 
     def finish(self) -> Found:
         """The body has ended: say what was found.
@@ -68,6 +79,6 @@ class FormScanner:
         if not self._model or len(self._model) > _NAME_LIMIT:
             raise model_invalid()
         try:
-            return Found(self._model.decode())
+            return Found(self._model.decode(), (), self._stream)
         except UnicodeDecodeError as exc:
             raise model_invalid() from exc

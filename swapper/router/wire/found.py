@@ -14,10 +14,17 @@ class MediaRef(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a body says."""
+    """What a request says.
+
+    Attributes:
+        model: The model's name, as the client wrote it.
+        media: Media that are named by URL.
+        stream: Whether the client wants its answer as a stream of events.
+    """
 
     model: str
     media: tuple[MediaRef, ...] = ()
+    stream: bool = False
 
 
 def model_missing() -> ApiError:

@@ -38,7 +38,7 @@ class Front:
         self,
         services: Services,
         settings: FrontSettings,
-        find: Callable[[bytes], Route | None],
+        find: Callable[[bytes, bytes], Route | None],
         others: Callable[[], asyncio.Protocol],
     ) -> None:
         """Make a front.
@@ -46,7 +46,7 @@ class Front:
         Args:
             services: What requests need.
             settings: Limits.
-            find: The route of a path that is for an engine.
+            find: The route of a method and a path that are for an engine.
             others: Makes the protocol (aiohttp's `web.Server`) that gets every connection whose request is not.
                 It must close each connection after its answer, so that the next request comes here again.
         """
@@ -85,7 +85,7 @@ class Front:
 
     def route(self, head: RequestHead) -> Route | None:
         """The route of a request that is for an engine; None when it is for the router itself."""
-        return self._find(head.target.partition(b"?")[0]) if head.method == b"POST" else None
+        return self._find(head.method, head.path)
 
     def next_id(self) -> bytes:
         """A request id that no other request of this host is likely to have."""

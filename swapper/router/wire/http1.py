@@ -26,14 +26,14 @@ _FIELD = re.compile(rb"(" + TOKEN + rb"):(" + TEXT + rb")")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
-# Fields that mean one connection only (RFC 9110, 7.6.1), or that the router answers itself. The keys of clients are for
-# the router, so they do not reach an engine either.
-_OURS = frozenset({b"host", b"authorization", b"x-api-key", b"connection", b"keep-alive", b"proxy-connection",
-                   b"proxy-authorization", b"te", b"upgrade", b"http2-settings", b"expect", b"content-length",
-                   b"transfer-encoding", b"x-request-id"})  # fmt: skip
+# Not for engines, and not to be remembered either: browsers send the cookies of every service on this host.
+_SECRET = frozenset({b"authorization", b"x-api-key", b"proxy-authorization", b"cookie"})
+# Fields that mean one connection only (RFC 9110, 7.6.1), or that the router answers itself.
+_OURS = _SECRET | {b"host", b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"http2-settings",
+                   b"expect", b"content-length", b"transfer-encoding", b"x-request-id"}  # fmt: skip
 _THEIRS = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"upgrade",
                      b"content-length", b"transfer-encoding", b"x-request-id"})  # fmt: skip
-_NOTED = _OURS | _THEIRS | {b"content-type", b"content-encoding"}
+_NOTED = _OURS | _THEIRS | {b"content-type", b"content-encoding", b"origin"}
 
 
 class ProtocolError(Exception):
@@ -65,6 +65,11 @@ class RequestHead(NamedTuple):
         content_type: As sent, empty without.
         encoding: Content-Encoding in lower case, empty without.
         request_id: The client's own id where it is a sane one, else None.
+        host: As sent, empty without.
+        origin: As sent, empty without.
+        authorization: As sent, empty without; never to be logged or passed on.
+        api_key: `x-api-key` as sent, empty without; never to be logged or passed on.
+        upgrade: The protocol that the client wants instead, in lower case; empty without.
     """
 
     method: bytes
@@ -78,6 +83,19 @@ class RequestHead(NamedTuple):
     content_type: bytes
     encoding: bytes
     request_id: bytes | None
+    host: bytes = b""
+    origin: bytes = b""
+    authorization: bytes = b""
+    api_key: bytes = b""
+    upgrade: bytes = b""
+
+    @property
+    def path(self) -> bytes:
+        """The target without its query."""
+        return self.target.partition(b"?")[0]
+
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method!r} {self.target!r}>"
 
 
 class ResponseHead(NamedTuple):
@@ -155,7 +173,18 @@ def _field(line: bytes) -> tuple[bytes | None, bytes]:
 
 # Whoever sends a head sends the same lines again with the next one.
 _SHORT = 256
-_short_field = lru_cache(1024)(_field)
+_MOST = 1024
+_KNOWN: dict[bytes, tuple[bytes | None, bytes]] = {}
+
+
+def _new_field(line: bytes) -> tuple[bytes | None, bytes]:
+    """A line that is not known; it will be, unless it is long or a secret."""
+    found = _field(line)
+    if len(line) < _SHORT and found[0] not in _SECRET:
+        if len(_KNOWN) >= _MOST:
+            _KNOWN.clear()
+        _KNOWN[line] = found
+    return found
 
 
 def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
@@ -184,19 +213,30 @@ def parse_request(head: bytes) -> RequestHead:
     framing = _Framing()
     hosts = 0
     expects = False
-    content_type = encoding = b""
+    content_type = encoding = host = origin = b""
+    secrets: dict[bytes, bytes] = {}
+    upgrade = b""
     request_id: bytes | None = None
     forwarded = []
     for line in lines:
-        name, value = _short_field(line) if len(line) < _SHORT else _field(line)
+        name, value = _KNOWN.get(line) or _new_field(line)
         if name is None or name not in _OURS:
             forwarded.append(line)
             if name == b"content-type":
                 content_type = value
             elif name == b"content-encoding":
                 encoding = value.lower()
+            elif name == b"origin":
+                origin = value if not origin else b"null"  # two of them are nobody's
         elif name == b"host":
             hosts += 1
+            host = value
+        elif name in _SECRET:
+            if name in secrets and secrets[name] != value:
+                raise ProtocolError("invalid_request", "The request carries two different keys.")
+            secrets[name] = value
+        elif name == b"upgrade":
+            upgrade = value.lower()
         elif name == b"expect":
             if value.lower() != b"100-continue":
                 raise ProtocolError("unknown_expectation", "The only expectation understood is `100-continue`.")
@@ -208,8 +248,11 @@ def parse_request(head: bytes) -> RequestHead:
     if hosts > 1 or (hosts == 0 and version == 1):
         raise ProtocolError("invalid_request", "HTTP/1.1 wants exactly one Host field.")
     framing.check(version)
+    if b"upgrade" not in framing.named or version == 0:
+        upgrade = b""
     return RequestHead(method, target, version, framing.forwarded(forwarded), framing.length, framing.chunked,
-                       framing.close or version == 0, expects, content_type, encoding, request_id)  # fmt: skip
+                       framing.close or version == 0, expects, content_type, encoding, request_id, host, origin,
+                       secrets.get(b"authorization", b""), secrets.get(b"x-api-key", b""), upgrade)  # fmt: skip
 
 
 def _status_line(line: bytes) -> tuple[int, int, bytes]:
@@ -238,7 +281,7 @@ def parse_response(head: bytes, method: bytes) -> ResponseHead:
     events = False
     forwarded = []
     for line in lines:
-        name, value = _short_field(line) if len(line) < _SHORT else _field(line)
+        name, value = _KNOWN.get(line) or _new_field(line)
         if name is None or name not in _THEIRS:
             forwarded.append(line)
             if name == b"content-type":

@@ -69,7 +69,7 @@ def inspect(body: bytes) -> Found:
         raise model_invalid() if "model" in value else model_missing()
     if len(model) > _MODEL_LIMIT:
         raise model_invalid()
-    return Found(model)
+    return Found(model, (), value.get("stream") is True)
 
 
 def _reason(exc: Exception) -> str:
@@ -171,6 +171,7 @@ class JsonScanner:
         self._string_start = 0
         self._model: str | None = None
         self._models = 0
+        self._stream = False
         self._media: list[MediaRef] = []
 
     def feed(self, data: bytes) -> None:
@@ -210,7 +211,7 @@ class JsonScanner:
             raise model_twice()
         if self._model is None:
             raise model_invalid() if self._models else model_missing()
-        return Found(self._model, tuple(self._media))
+        return Found(self._model, tuple(self._media), self._stream)
 
     def _bad(self, position: int, what: str) -> ApiError:
         return invalid_json(f"{what} at byte {self._base + position}")
@@ -283,8 +284,11 @@ class JsonScanner:
             end = self._open(position, inner, is_object=byte == _BRACE)
         else:
             end = self._word(data, position)
-        if is_model and end > 0:
-            self._models += 1
+        if end > 0 and area is _Area.TOP:
+            if is_model:
+                self._models += 1
+            elif key == "stream":
+                self._stream = data[position:end] == b"true"
         return end
 
     def _word(self, data: bytes, position: int) -> int:
