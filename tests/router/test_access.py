@@ -68,10 +68,10 @@ def test_who_is_refused_learns_what_to_type() -> None:
 OURS = [b"", b"localhost", b"localhost:8000", b"LOCALHOST:8000", b"localhost.", b"chat.localhost:8000", b"127.0.0.1",
         b"127.0.0.1:8000", b"192.168.1.20:8000", b"[::1]", b"[::1]:8000", b"[fe80::1]:8000", b"[::ffff:127.0.0.1]:8000",
         b"gpu.lan:8000", b"GPU.LAN", b"gpu.lan.:80"]  # fmt: skip
-NOT_OURS = [b"evil.example", b"evil.example:8000", b"localhost.evil.example", b"evillocalhost",
-            b"127.0.0.1.evil.example", b"127.0.0.1@evil.example", b"evil.example#localhost", b"[::1].evil.example", b"1.2.3",
-            b"0x7f.0.0.1", b"2130706433", b"x.gpu.lan", b"gpu.lan:8000:1", b"[::1", b"::1", b"[v1.x]", b"[127.0.0.1]", b"localhost:x",
-            b"localhost, evil.example", b" localhost", b"localhost\n", b"*", b"."]  # fmt: skip
+NOT_OURS = [b"evil.example", b"evil.example:8000", b"localhost.evil.example", b"evillocalhost", b"x.gpu.lan",
+            b"127.0.0.1.evil.example", b"127.0.0.1@evil.example", b"evil.example#localhost", b"[::1].evil.example",
+            b"1.2.3", b"0x7f.0.0.1", b"2130706433", b"gpu.lan:8000:1", b"[::1", b"::1", b"[v1.x]", b"[127.0.0.1]",
+            b"localhost:x", b"localhost, evil.example", b" localhost", b"localhost\n", b"*", b"."]  # fmt: skip
 
 
 @pytest.mark.parametrize("host", OURS)
