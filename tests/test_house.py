@@ -23,7 +23,7 @@ DOWN: dict[str, frozenset[str]] = {
 INSIDE_ROUTER: dict[str, frozenset[str]] = {
     "wire": frozenset({"errors", "routes", "runtime"}),
     "media": frozenset({"errors", "wire"}),
-    "api": frozenset({"errors", "feed", "orders", "places", "runtime"}),
+    "api": frozenset({"errors", "feed", "orders", "places", "runtime", "stats"}),
 }
 """Rooms within the router, and what else of it they may import."""
 
@@ -33,6 +33,7 @@ ONLY_IN: dict[str, frozenset[str]] = {
     "systemd": frozenset({"host/journal.py"}),
     "sdnotify": frozenset({"host/notify.py"}),
     "yaml": frozenset({"config/nodes.py"}),
+    "prometheus_client": frozenset({f"router/api/{name}.py" for name in ("engine_metrics", "families", "metrics")}),
 }
 """Libraries, and the only files that may import them."""
 

@@ -35,10 +35,11 @@ from swapper.router.orders import UnitOrders
 from swapper.router.places import Places
 from swapper.router.requestlog import RequestLog
 from swapper.router.runtime import Runtime
+from swapper.router.stats import Stats
 from swapper.router.wire.body import Spool
 from swapper.router.wire.front import Front
 from swapper.router.wire.pool import Pool
-from swapper.router.wire.ports import Services
+from swapper.router.wire.ports import Record, Services
 from swapper.router.wire.settings import FrontSettings
 
 _LOG = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Router:
         self._scheduler = Scheduler()
         self._places = Places(self._config, self._scheduler)
         self._feed = Feed()
+        self._stats = Stats(lambda model: self._scheduler.record(model) is not None)
         self._pool = Pool()
         self._runtime = Runtime(self._scheduler, self._places.socket, self._pool.forget)
         self._explain = Explainer(self._places, self._scheduler, self._feed, _tail)
@@ -87,10 +89,11 @@ class Router:
         self._media_settings = (self._config.media, self._config.router.max_body)
         self._spool: Spool | None = None
         self._servers: list[asyncio.Server] = []
-        self._done = RequestLog()
+        self._log = RequestLog()
         self._orders: UnitOrders | None = None
         self._runtime.watch(self._places.note)
         self._runtime.watch(self._feed.note)
+        self._runtime.watch(self._stats.changed)
         self._runtime.watch(self._announced)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -120,7 +123,8 @@ class Router:
             self._unit_changed(status)
         self._spool = Spool(self._config.router.spool)
         catalog = Catalog(self._places, self._scheduler, self._feed, self._statuses, started_now())
-        parts = Parts(self, catalog, self._runtime, orders, self._feed, journal.follow, journal.recent, self._explain)
+        parts = Parts(self, catalog, self._runtime, orders, self._feed, self._stats, lambda: self.connections,
+                      journal.follow, journal.recent, self._explain)  # fmt: skip
         self._application = LateApplication(partial(late.runner, parts, LAST_WORDS))
         self._front = Front(self._services(), self._front_settings(), routes.find, self._application)
         loop = asyncio.get_running_loop()
@@ -175,12 +179,17 @@ class Router:
         front.abort()
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing would be missed if the router ended: no connection, no request, no resident."""
+    def connections(self) -> int:
+        """Clients that are connected."""
         connections = self._front.connections if self._front is not None else 0
         others = self._application.connections if self._application is not None else 0
+        return connections + others
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be missed if the router ended: no connection, no request, no resident."""
         residents = any(record.state.resident for record in self._scheduler.records())
-        return not (connections or others or residents or self._runtime.requests)
+        return not (self.connections or residents or self._runtime.requests)
 
     @property
     def idle_exit(self) -> float | None:
@@ -251,7 +260,7 @@ class Router:
             media=self._media,
             resolve=self._resolve,
             explain=self._explain,
-            done=self._done,
+            done=self._request_over,
         )
 
     def _preload(self) -> None:
@@ -296,6 +305,10 @@ class Router:
         return model
 
     # -- what happens --------------------------------------------------------------------------------------------------
+
+    def _request_over(self, record: Record) -> None:
+        self._stats.note(record)
+        self._log(record)
 
     def _unit_changed(self, status: UnitStatus) -> None:
         self._statuses[status.unit] = status

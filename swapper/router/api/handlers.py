@@ -66,9 +66,11 @@ class Api:
         mistakes: list[Json] = [str(mistake) for mistake in self._parts.directory.mistakes]
         return web.json_response({"status": "degraded" if mistakes else "ok", "configuration": mistakes})
 
-    async def metrics(self, _: web.Request) -> web.StreamResponse:
-        """Gauges for Prometheus."""
-        return web.Response(text=self._parts.catalog.metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """What Prometheus wants to know, engines' own metrics included."""
+        expose = await asyncio.to_thread(_exposition)
+        text, content_type = await expose(self._parts, request.headers.get("Accept", ""))
+        return web.Response(body=text, headers={"Content-Type": content_type})
 
     async def running(self, _: web.Request) -> web.StreamResponse:
         """Residents."""
@@ -178,6 +180,13 @@ class Api:
     def _resident(self, model: Model) -> bool:
         record = self._parts.runtime.scheduler.record(model.name)
         return record is not None and record.state.resident
+
+
+def _exposition() -> Callable[[Parts, str], Awaitable[tuple[bytes, str]]]:
+    """Imported in a thread, and only for those who ask: it brings Prometheus' library, and that some more."""
+    from swapper.router.api.metrics import expose  # noqa: PLC0415
+
+    return expose
 
 
 def _event(kind: str, number: int, fields: dict[str, Json]) -> bytes:

@@ -11,6 +11,7 @@ from swapper.router.errors import ApiError
 from swapper.router.feed import Feed
 from swapper.router.orders import UnitOrders
 from swapper.router.runtime import Runtime
+from swapper.router.stats import Stats
 
 type Follow = Callable[[str, int], AsyncIterator[str]]
 """A unit's journal: its last lines, then new ones as they come."""
@@ -32,13 +33,18 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the application works with."""
+    """What the application works with.
+
+    `connections` says how many clients are connected.
+    """
 
     directory: Directory
     catalog: Catalog
     runtime: Runtime
     orders: UnitOrders
     feed: Feed
+    stats: Stats
+    connections: Callable[[], int]
     follow: Follow
     recent: Recent
     explain: Callable[[Failure, str], Awaitable[ApiError]]
