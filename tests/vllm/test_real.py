@@ -15,7 +15,8 @@ import pytest
 
 from tests.job import house
 from tests.job.house import Answer, ask, chat, configure, rest_of, run, sentence, show, state, until
-from tests.lab import media
+from tests.lab import dashboard, media
+from tests.lab.exposition import Scraped, read_openmetrics
 from tests.media.mission import HEAR, SEE, WRITE, example_com, say
 from tests.media.sight import picture
 from tests.vllm.rig import ASR, SAID, SEEN, VL, active, engine, events, processes, talking, transcribe, unit
@@ -120,6 +121,18 @@ def test_a_voice_note_in_a_chat() -> None:
     url = media.data_url("audio/wav", media.wav())
     sound = {"type": "input_audio", "input_audio": {"data": url.partition(",")[2], "format": "wav"}}
     assert chat("asr", [sound]).content == HEARD
+
+
+def test_its_metrics_are_merged_and_what_the_dashboard_asks_for() -> None:
+    scraped = Scraped.read(ask("GET", "/metrics").body.decode())
+    assert scraped.value("swapper_engine_scrape_ok", model=ASR) == 1
+    assert scraped.get("vllm:generation_tokens_total", model=ASR, model_name=ASR) > 0
+    assert scraped.value("process_resident_memory_bytes") < scraped.value("process_resident_memory_bytes", model=ASR)
+    asked = {name for name in dashboard.asked() if name.startswith("vllm:")}
+    assert len(asked) > 5
+    assert asked - dashboard.given(scraped) == set()
+    strict = ask("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
+    assert any(family.name == "vllm:generation_tokens" for family in read_openmetrics(strict.body.decode()))
 
 
 def test_the_watchdog_is_fed() -> None:
