@@ -267,6 +267,7 @@ class Config:
             drain_timeout=model.drain_timeout,
             concurrency=min(limits, default=None),
             queue=model.queue,
+            queue_timeout=model.queue_timeout,
         )
 
 

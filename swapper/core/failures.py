@@ -1,4 +1,7 @@
-"""What the scheduler tells those whom it cannot serve: code, what happened, what to do."""
+"""What the scheduler tells those whom it cannot serve: code, what happened, what to do, and when, as far as is known.
+
+`retry_after` is 0 where a request sent again is taken in at once, to wait for the model; `core.outlook` has the rest.
+"""
 
 from swapper.core.model import Failure
 from swapper.core.record import Record
@@ -18,18 +21,30 @@ def not_loaded(model: str) -> Failure:
     )
 
 
-def queue_full(record: Record) -> Failure:
-    """As many wait as may."""
+def queue_full(record: Record, turn: float | None) -> Failure:
+    """As many wait as may; in `turn` seconds there is a place for one more."""
     return Failure(
         "queue_full",
         f"{len(record.waiting)} requests for {record.name} wait already, which is its limit.",
         "Try again later, or raise `queue` of this model.",
+        turn,
+    )
+
+
+def queue_timeout(record: Record, limit: float, turn: float | None) -> Failure:
+    """It waited as long as one may; in `turn` seconds those who still wait will have got their leases, and one more."""
+    return Failure(
+        "queue_timeout",
+        f"The request waited for {limit:g} s, which is the limit of {record.name}; the model is {record.state}.",
+        "Try again later, or raise `queue_timeout` of this model.",
+        turn,
     )
 
 
 def restarted(record: Record) -> Failure:
     """Another process took the place of the one that answered."""
-    return Failure("model_restarted", f"The unit of {record.name} was restarted while it answered.", "Send it again.")
+    return Failure("model_restarted", f"The unit of {record.name} was restarted while it answered.", "Send it again.",
+                   0.0)  # fmt: skip
 
 
 def stopped(record: Record) -> Failure:
@@ -38,12 +53,14 @@ def stopped(record: Record) -> Failure:
         "model_stopped",
         f"The unit of {record.name} was stopped by somebody else.",
         "Send the request again: that starts the model.",
+        0.0,
     )
 
 
 def unloaded(record: Record) -> Failure:
     """An operator unloaded it before it was ready."""
-    return Failure("model_unloaded", f"{record.name} was unloaded by an operator while it started.", "Send it again.")
+    return Failure("model_unloaded", f"{record.name} was unloaded by an operator while it started.", "Send it again.",
+                   0.0)  # fmt: skip
 
 
 def too_slow(record: Record) -> Failure:
@@ -65,13 +82,14 @@ def drained_too_long(record: Record) -> Failure:
     )
 
 
-def busy(claimant: Record, victim: Record) -> Failure:
-    """Whoever holds the GPU did not end in time."""
+def busy(claimant: Record, victim: Record, idle: float | None) -> Failure:
+    """Whoever holds the GPU did not end in time; in `idle` seconds what it does now will have ended."""
     return Failure(
         "model_busy",
         f"{claimant.name} could not be loaded: {victim.name} was still answering after "
         f"{victim.loaded.drain_timeout:g} s.",
         "Try again later, or set `drain_timeout`.",
+        idle,
     )
 
 

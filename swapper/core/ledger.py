@@ -4,6 +4,7 @@ Only primitives live here, each of which keeps the books in order by itself; no 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from swapper.core.actions import Abort, Action, Admit, Announce
 from swapper.core.claims import Claims
@@ -56,7 +57,16 @@ class Ledger:
 
     def _enter(self, record: Record, state: State, reason: Reason, now: float, timeout: float | None = None) -> None:
         """Change a model's state; with a timeout in seconds after which the state must have ended."""
-        old, record.state, record.reason = record.state, state, reason
+        old, lasted = record.state, now - record.since
+        if old is not state:
+            record.since = now
+        if old is State.STARTING and state is not old:
+            record.loading += lasted
+            if state is State.READY and not record.adopted:
+                record.pace.loads.note(lasted)
+        elif old is State.STOPPING and state in {State.STOPPED, State.FAILED}:
+            record.pace.stops.note(lasted)
+        record.state, record.reason = state, reason
         record.deadline = None
         if timeout is not None:
             self._due(record, now + timeout)
@@ -65,25 +75,38 @@ class Ledger:
 
     def _due(self, record: Record, when: float) -> None:
         record.deadline = when
+        self._wake(record, when)
+
+    def _wake(self, record: Record, when: float) -> None:
+        """Have a look at a model then, at the latest."""
         if record.timer is None or when < record.timer:
             record.timer = when
             self._timers.add(when, record.name)
 
-    def _admit(self, record: Record, request: int, now: float) -> None:
-        record.leases.add(request)
-        record.used = now
-        self._actions.append(Admit(request, record.name))
+    def _admit(self, record: Record, request: int, now: float, loading: float = 0.0) -> None:
+        record.leases[request] = record.used = now
+        self._actions.append(Admit(request, record.name, loading))
+
+    def _admit_waiting(self, record: Record, request: int, now: float) -> None:
+        wait = record.waiting.pop(request)
+        if request in record.light:
+            record.light.discard(request)
+            record.aside.add(request)
+        self._admit(record, request, now, min(record.loading - wait.loading, now - wait.since))
 
     def _abort(self, record: Record, failure: Failure) -> None:
-        """Break off all requests that hold a lease."""
-        for request in sorted(record.leases):
+        """Break off all requests that hold a lease; whoever sends them again waits for the model's next start."""
+        if record.leases:
+            failure = replace(failure, retry_after=None if record.removed else 0.0)
+        for request in record.leases:
             del self._requests[request]
             self._actions.append(Abort(request, record.name, failure))
         record.leases.clear()
+        record.aside.clear()
 
     def _began(self, record: Record, invocation: str, *, adopted: bool) -> None:
         """Another process runs, or will: what it holds is what is configured now."""
         self._dirty.update(demand.gpu for demand in record.holds)
-        record.loaded = record.spec
+        record.load(record.spec)
         record.invocation, record.begun, record.adopted = invocation, True, adopted
         record.never_ready, record.timed_out, record.drained_for = False, False, None

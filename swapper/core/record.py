@@ -3,7 +3,21 @@
 from dataclasses import dataclass, field
 
 from swapper.core.model import Demand, Failure, ModelSpec, State
+from swapper.core.pace import Pace
 from swapper.core.reasons import AT_FIRST, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A request without a lease.
+
+    Attributes:
+        since: Its arrival.
+        loading: How long its model had been starting by then, in all its life.
+    """
+
+    since: float
+    loading: float
 
 
 @dataclass(slots=True)
@@ -15,8 +29,14 @@ class Record:
         loaded: As configured when it was started: what its unit really holds.
         state: What it is doing.
         reason: Why it is in that state, for people.
-        waiting: Requests without a lease, oldest first, with their arrival.
-        leases: Requests that hold a lease.
+        since: Since when it is in that state.
+        waiting: Requests without a lease, oldest first.
+        light: Those among them that need none of the places that `concurrency` counts.
+        leases: Requests that hold a lease, oldest first, with its beginning.
+        aside: Those among them that take none of the places that `concurrency` counts.
+        slots: How many requests its engine works on at once, as it said when it last ran; None where it did not say.
+        pace: How long things take with it.
+        loading: Seconds that it has been starting, in all its life, but for the present start.
         used: When a lease last began or ended: the least recent is the first victim.
         deadline: When the present state must have ended.
         timer: The earliest entry for this model in the scheduler's heap.
@@ -36,8 +56,14 @@ class Record:
     loaded: ModelSpec
     state: State = State.STOPPED
     reason: Reason = AT_FIRST
-    waiting: dict[int, float] = field(default_factory=dict)
-    leases: set[int] = field(default_factory=set)
+    since: float = 0.0
+    waiting: dict[int, Wait] = field(default_factory=dict)
+    light: set[int] = field(default_factory=set)
+    leases: dict[int, float] = field(default_factory=dict)
+    aside: set[int] = field(default_factory=set)
+    slots: int | None = None
+    pace: Pace = field(default_factory=Pace)
+    loading: float = 0.0
     used: float = 0.0
     deadline: float | None = None
     timer: float | None = None
@@ -63,17 +89,31 @@ class Record:
         return self.loaded.demands if self.state.resident else ()
 
     @property
+    def limit(self) -> int | None:
+        """Most leases at once, light ones aside: what is configured, and no more than the engine works on at once."""
+        concurrency, slots = self.spec.concurrency, self.slots
+        if slots is None or concurrency is None:
+            return concurrency if slots is None else slots
+        return min(concurrency, slots)
+
+    @property
+    def busy(self) -> int:
+        """Leases that count against the limit."""
+        return len(self.leases) - len(self.aside)
+
+    @property
     def full(self) -> bool:
         """Whether it serves as many requests as it may."""
-        return self.spec.concurrency is not None and len(self.leases) >= self.spec.concurrency
+        limit = self.limit
+        return limit is not None and len(self.leases) - len(self.aside) >= limit
 
     @property
     def crowded(self) -> bool:
         """Whether as many requests wait as may, beside those that it will serve as soon as it can serve at all."""
-        queue, concurrency = self.spec.queue, self.spec.concurrency
+        queue, limit = self.spec.queue, self.limit
         if queue is None:
             return False
-        served_next = 1 if concurrency is None else concurrency - len(self.leases)
+        served_next = 1 if limit is None else limit - self.busy
         return len(self.waiting) >= queue + max(served_next, 0)
 
     @property
@@ -84,4 +124,21 @@ class Record:
     @property
     def waits_since(self) -> float | None:
         """Arrival of the oldest request without a lease."""
-        return next(iter(self.waiting.values()), None)
+        oldest = next(iter(self.waiting.values()), None)
+        return None if oldest is None else oldest.since
+
+    @property
+    def patience(self) -> float | None:
+        """When the oldest request without a lease has waited as long as one may; None where nobody waits so."""
+        oldest = self.waits_since
+        return None if oldest is None or self.spec.queue_timeout is None else oldest + self.spec.queue_timeout
+
+    def wait(self, now: float) -> Wait:
+        """The wait of a request that arrives now."""
+        return Wait(now, self.loading + (now - self.since if self.state is State.STARTING else 0.0))
+
+    def load(self, spec: ModelSpec) -> None:
+        """What runs, or will, is configured so; what was learned of another definition is forgotten."""
+        if spec.fingerprint != self.loaded.fingerprint:
+            self.slots, self.pace = None, Pace()
+        self.loaded = spec

@@ -14,6 +14,7 @@ gone, and nothing here argues. Whoever calls `handle` carries out the actions in
 it again with `TimePassed` at `deadline()`.
 """
 
+from dataclasses import replace
 from typing import assert_never
 
 from swapper.core import failures, reasons
@@ -31,9 +32,10 @@ from swapper.core.events import (
     UnloadAsked,
 )
 from swapper.core.model import Failure, ModelSpec, State
+from swapper.core.patience import Patience
 from swapper.core.reasons import Reason
 from swapper.core.record import Record
-from swapper.core.seating import GRACE, Seating
+from swapper.core.seating import GRACE
 
 BACKOFF_MAX = 60.0
 """Longest pause in seconds between starts of a model that keeps failing."""
@@ -41,7 +43,7 @@ BACKOFF_MAX = 60.0
 _UNAVAILABLE = {"model_incomplete": State.INCOMPLETE, "model_disabled": State.DISABLED}
 
 
-class Scheduler(Seating):
+class Scheduler(Patience):
     """The one function that changes the state of all models."""
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -86,31 +88,50 @@ class Scheduler(Seating):
         record = self._records.get(event.model)
         if record is None or record.removed:
             self._actions.append(Reject(event.request, event.model, failures.not_configured(event.model)))
-        elif record.state is State.READY and not record.waiting and not record.full:
+        elif record.state is State.READY and (event.light or (not record.waiting and not record.full)):
             self._requests[event.request] = record
+            if event.light:
+                record.aside.add(event.request)
             self._admit(record, event.request, now)
-        elif record.crowded:
-            self._actions.append(Reject(event.request, event.model, failures.queue_full(record)))
-        elif record.state is State.FAILED and record.failure is not None and now < record.retry_at:
-            failure = record.failure
-            again = Failure(failure.code, failure.message, failure.hint, record.retry_at - now)
-            self._actions.append(Reject(event.request, event.model, again))
+        elif (failure := self._refusal(record, now)) is not None:
+            self._actions.append(Reject(event.request, event.model, failure))
         else:
-            self._requests[event.request] = record
-            record.waiting[event.request] = now
-            self._touch(record)
+            self._wait(record, event, now)
+
+    def _refusal(self, record: Record, now: float) -> Failure | None:
+        """Why no request may wait for a model now, if so."""
+        if record.crowded:
+            ahead = len(record.waiting) - (record.spec.queue or 0)
+            return failures.queue_full(record, self._turn(record, ahead, now))
+        if record.state is State.FAILED and record.failure is not None and now < record.retry_at:
+            return replace(record.failure, retry_after=record.retry_at - now)
+        return None
+
+    def _wait(self, record: Record, event: RequestArrived, now: float) -> None:
+        self._requests[event.request] = record
+        record.waiting[event.request] = record.wait(now)
+        if event.light:
+            record.light.add(event.request)
+        if record.spec.queue_timeout is not None:
+            self._wake(record, now + record.spec.queue_timeout)
+        self._touch(record)
 
     def _request_over(self, event: RequestOver, now: float) -> None:
         record = self._requests.pop(event.request, None)
         if record is None:
             return
-        if event.request in record.leases:
-            record.leases.discard(event.request)
+        began = record.leases.pop(event.request, None)
+        if began is not None:
+            if event.request in record.aside:
+                record.aside.discard(event.request)
+            else:
+                record.pace.services.note(now - began)
             record.used = now
             if record.state is State.READY and not record.waiting and not self._claims and record.spec.ttl is None:
                 return
         else:
             del record.waiting[event.request]
+            record.light.discard(event.request)
         self._touch(record)
 
     # -- units ---------------------------------------------------------------------------------------------------
@@ -122,6 +143,7 @@ class Scheduler(Seating):
         match event.active:
             case ActiveState.ACTIVE | ActiveState.RELOADING | ActiveState.REFRESHING:
                 self._unit_active(record, event, now)
+                self._slots_known(record, event.slots)
             case ActiveState.ACTIVATING:
                 self._unit_activating(record, event, now)
             case ActiveState.DEACTIVATING:
@@ -154,6 +176,12 @@ class Scheduler(Seating):
         self._touch(record)
         if record.adopted:
             self._relieve(now, reasons.gives_way(record.name), keep=record)
+
+    def _slots_known(self, record: Record, slots: int | None) -> None:
+        """The engine has said how much it does at once. Leases beyond that just end in their time."""
+        if slots is not None and slots > 0 and slots != record.slots:
+            record.slots = slots
+            self._touch(record)
 
     def _replaced(self, record: Record, event: UnitChanged) -> None:
         """Another process runs in place of the one that held the leases."""
@@ -214,7 +242,9 @@ class Scheduler(Seating):
     def _start_failed(self, record: Record, failure: Failure, now: float, *, backoff: bool) -> None:
         if backoff:
             record.failures += 1
-            record.retry_at = now + min(2.0 ** (record.failures - 1), BACKOFF_MAX)
+            pause = min(2.0 ** (record.failures - 1), BACKOFF_MAX)
+            record.retry_at = now + pause
+            failure = replace(failure, retry_after=pause)
         self._reject(record, failure)
 
     # -- orders --------------------------------------------------------------------------------------------------
@@ -249,7 +279,7 @@ class Scheduler(Seating):
             if record.name not in specs:
                 self._remove(record, now)
         for name, spec in specs.items():
-            record = self._records.setdefault(name, Record(spec=spec, loaded=spec))
+            record = self._records.setdefault(name, Record(spec=spec, loaded=spec, since=now))
             self._respecify(record, spec, now)
         leaving = [name for name in self._records if name not in specs]
         self._records = {name: self._records[name] for name in [*specs, *leaving]}
@@ -270,8 +300,10 @@ class Scheduler(Seating):
     def _respecify(self, record: Record, spec: ModelSpec, now: float) -> None:
         record.removed, record.spec = False, spec
         self._touch(record)
+        if record.patience is not None:
+            self._wake(record, record.patience)
         if not record.state.resident:
-            record.loaded = spec
+            record.load(spec)
             record.retry_at, record.failures = 0.0, 0
         elif record.loaded.fingerprint == spec.fingerprint:
             return
@@ -279,51 +311,3 @@ class Scheduler(Seating):
             self._stop(record, now, reasons.CHANGED)
         elif record.state is not State.STOPPING:
             self._drain(record, now, reasons.CHANGED)
-
-    # -- time ----------------------------------------------------------------------------------------------------
-
-    def _time_passed(self, now: float) -> None:
-        for when, name in self._timers.due(now):
-            record = self._records.get(name)
-            if record is None or record.timer != when:
-                continue
-            record.timer = None
-            if record.deadline is None:
-                continue
-            if record.deadline > now:
-                self._due(record, record.deadline)
-            else:
-                record.deadline = None
-                self._overdue(record, now)
-
-    def _overdue(self, record: Record, now: float) -> None:
-        match record.state:
-            case State.READY:
-                self._idle(record, now)
-            case State.STARTING:
-                failure = failures.too_slow(record)
-                record.failure, record.never_ready, record.timed_out = failure, True, True
-                self._stop(record, now, reasons.failed(failure))
-            case State.DRAINING if record.drained_for in self._records:
-                # A busy model is never stopped to make room: whoever waited for the room is told.
-                claimant = self._records[record.drained_for]
-                self._reject(claimant, failures.busy(claimant, record))
-                self._undrain(record, now)
-            case State.DRAINING:
-                self._abort(record, failures.drained_too_long(record))
-                self._stop(record, now, record.reason)
-            case State.STOPPING:
-                self._stop(record, now, reasons.lingers(record.reason))
-            case State.STOPPED | State.PARKED | State.FAILED | State.INCOMPLETE | State.DISABLED:
-                pass
-            case _:
-                assert_never(record.state)
-
-    def _idle(self, record: Record, now: float) -> None:
-        ttl = record.spec.ttl
-        if ttl is None or record.leases or record.waiting:
-            return
-        if record.used + ttl > now:
-            self._due(record, record.used + ttl)
-        else:
-            self._stop(record, now, reasons.idle(ttl))

@@ -61,11 +61,12 @@ class Seating(Ledger):
             self._start(record, now)
 
     def _serve(self, record: Record, now: float) -> None:
-        """Give leases to those who wait, oldest first."""
+        """Give leases to those who wait: to all who take no place, and to the others, oldest first, as places go."""
+        if record.light:
+            for request in [request for request in record.waiting if request in record.light]:
+                self._admit_waiting(record, request, now)
         while record.waiting and not record.full:
-            request = next(iter(record.waiting))
-            del record.waiting[request]
-            self._admit(record, request, now)
+            self._admit_waiting(record, next(iter(record.waiting)), now)
         if not record.leases and record.spec.ttl is not None:
             self._due(record, now + record.spec.ttl)
 
@@ -143,4 +144,5 @@ class Seating(Ledger):
             del self._requests[request]
             self._actions.append(Reject(request, record.name, failure))
         record.waiting.clear()
+        record.light.clear()
         self._touch(record)

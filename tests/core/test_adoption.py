@@ -1,5 +1,7 @@
 """What systemd reports is always right: adoption, stops by hand, crashes, reloads of the configuration."""
 
+from dataclasses import replace
+
 from swapper.core.events import ActiveState, AvailabilityChanged, StartRefused
 from swapper.core.model import Failure, State
 from tests.core.playbook import Abort, Admit, Playbook, Reject, StartUnit, StopUnit, spec
@@ -57,7 +59,7 @@ def test_a_crash_aborts_with_its_reason_and_the_next_request_starts_at_once() ->
     crash = Failure("model_failed", "killed by SIGKILL")
     [abort] = book.unit("a", ActiveState.DEACTIVATING, failure=crash)
     assert isinstance(abort, Abort)
-    assert abort.failure == crash
+    assert abort.failure == replace(crash, retry_after=0.0)
     book.unit("a", ActiveState.FAILED, failure=crash)
     assert book.state("a") is State.FAILED
     _, actions = book.ask("a")

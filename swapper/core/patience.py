@@ -1,0 +1,78 @@
+"""What becomes of those who take too long, when time passes."""
+
+from itertools import takewhile
+from typing import assert_never
+
+from swapper.core import failures, outlook, reasons
+from swapper.core.actions import Reject
+from swapper.core.model import State
+from swapper.core.record import Record
+from swapper.core.seating import Seating
+
+
+class Patience(Seating):
+    """The ends of states and of waits, on top of the decisions about residents."""
+
+    def _turn(self, record: Record, ahead: int, now: float) -> float | None:
+        """Seconds until a request with so many before it would get a lease; None where nobody knows."""
+        return outlook.turn(record, ahead, self._records.values(), self._claims, now)
+
+    def _time_passed(self, now: float) -> None:
+        for when, name in self._timers.due(now):
+            record = self._records.get(name)
+            if record is None or record.timer != when:
+                continue
+            record.timer = None
+            self._impatient(record, now)
+            if record.deadline is not None and record.deadline <= now:
+                record.deadline = None
+                self._overdue(record, now)
+            for due in (record.deadline, record.patience):
+                if due is not None:
+                    self._wake(record, due)
+
+    def _impatient(self, record: Record, now: float) -> None:
+        """Turn away those who have waited as long as one may."""
+        limit = record.spec.queue_timeout
+        if limit is None:
+            return
+        tired = list(takewhile(lambda request: record.waiting[request].since + limit <= now, record.waiting))
+        for request in tired:
+            del record.waiting[request], self._requests[request]
+            record.light.discard(request)
+        if tired:
+            failure = failures.queue_timeout(record, limit, self._turn(record, len(record.waiting), now))
+            self._actions += [Reject(request, record.name, failure) for request in tired]
+            self._touch(record)
+
+    def _overdue(self, record: Record, now: float) -> None:
+        match record.state:
+            case State.READY:
+                self._idle(record, now)
+            case State.STARTING:
+                failure = failures.too_slow(record)
+                record.failure, record.never_ready, record.timed_out = failure, True, True
+                self._stop(record, now, reasons.failed(failure))
+            case State.DRAINING if record.drained_for in self._records:
+                # A busy model is never stopped to make room: whoever waited for the room is told.
+                claimant = self._records[record.drained_for]
+                self._reject(claimant, failures.busy(claimant, record, outlook.idle_in(record, now)))
+                self._undrain(record, now)
+            case State.DRAINING:
+                self._abort(record, failures.drained_too_long(record))
+                self._stop(record, now, record.reason)
+            case State.STOPPING:
+                self._stop(record, now, reasons.lingers(record.reason))
+            case State.STOPPED | State.PARKED | State.FAILED | State.INCOMPLETE | State.DISABLED:
+                pass
+            case _:
+                assert_never(record.state)
+
+    def _idle(self, record: Record, now: float) -> None:
+        ttl = record.spec.ttl
+        if ttl is None or record.leases or record.waiting:
+            return
+        if record.used + ttl > now:
+            self._due(record, record.used + ttl)
+        else:
+            self._stop(record, now, reasons.idle(ttl))
