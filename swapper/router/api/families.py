@@ -12,9 +12,13 @@ from prometheus_client.process_collector import ProcessCollector
 
 from swapper import __version__
 from swapper.core.model import State
-from swapper.router.stats import BUCKETS, Counts, Flow, Histogram
+from swapper.core.reasons import Cause
+from swapper.router.stats import BUCKETS, READY, Counts, Flow, Histogram, Times
 
 _BOUNDS = (*map(str, BUCKETS), "+Inf")
+
+_STOPS = (Cause.SWAP, Cause.IDLE, Cause.OPERATOR, Cause.CONFIGURATION, Cause.EXTERNAL, Cause.FAILURE)
+_STARTS = (READY, Cause.FAILURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,16 @@ class Now:
 
 
 def own(counts: Counts, now: Now) -> Iterator[Metric]:
-    """All families of the router."""
+    """All families of the router.
+
+    What is counted by model alone is there from the beginning, at zero: of a series that comes up with its first count
+    Prometheus' `rate` and `increase` would not see that one.
+    """
     yield _family("swapper_build_info", "1, with the version that runs.", ("version",), [((__version__,), 1)])
     yield from _states(now)
     yield from _requests(counts)
-    yield from _durations(counts)
-    yield from _models(counts)
+    yield from _durations(_for_all(now, Times()) | dict(counts.times))
+    yield from _models(counts, now)
     yield from Process(registry=None).collect()
 
 
@@ -99,8 +107,7 @@ def _requests(counts: Counts) -> Iterator[Metric]:
                    _both_ways({(model,): flow for model, flow in counts.bytes.items()}))  # fmt: skip
 
 
-def _durations(counts: Counts) -> Iterator[Metric]:
-    times = counts.times
+def _durations(times: Mapping[str, Times]) -> Iterator[Metric]:
     yield _histogram("swapper_request_queue_seconds", "Waiting for a lease, less the load.",
                      {model: of.queue for model, of in times.items()})  # fmt: skip
     yield _histogram("swapper_request_load_seconds", "Waiting for a model that was starting; of those that met one.",
@@ -111,12 +118,15 @@ def _durations(counts: Counts) -> Iterator[Metric]:
                      {model: of.total for model, of in times.items()})  # fmt: skip
 
 
-def _models(counts: Counts) -> Iterator[Metric]:
+def _models(counts: Counts, now: Now) -> Iterator[Metric]:
+    starts = {(model.name, result): 0 for model in now.models for result in _STARTS} | dict(counts.starts)
+    stops = {(model.name, cause): 0 for model in now.models for cause in _STOPS} | dict(counts.stops)
+    loads = _for_all(now, Histogram()) | dict(counts.loads)
     yield _counter("swapper_model_starts", "Starts of models that are over: ready, or the cause why they never were.",
-                   ("model", "result"), counts.starts.items())  # fmt: skip
+                   ("model", "result"), starts.items())  # fmt: skip
     yield _counter("swapper_model_stops", "Times that a ready model was stopped; cause swap: for another model.",
-                   ("model", "cause"), counts.stops.items())  # fmt: skip
-    yield _histogram("swapper_model_load_seconds", "From the order to start a model until it was ready.", counts.loads)
+                   ("model", "cause"), stops.items())  # fmt: skip
+    yield _histogram("swapper_model_load_seconds", "From the order to start a model until it was ready.", loads)
 
 
 def _family(
@@ -140,10 +150,12 @@ def _counter(
 def _histogram(name: str, text: str, values: Mapping[str, Histogram]) -> HistogramMetricFamily:
     family = HistogramMetricFamily(name, text, labels=("model",))
     for model, histogram in values.items():
-        counts = histogram.cumulative()
-        if counts[-1]:
-            family.add_metric((model,), tuple(zip(_BOUNDS, counts, strict=True)), histogram.sum)
+        family.add_metric((model,), tuple(zip(_BOUNDS, histogram.cumulative(), strict=True)), histogram.sum)
     return family
+
+
+def _for_all[T](now: Now, value: T) -> dict[str, T]:
+    return {model.name: value for model in now.models}
 
 
 def _both_ways[T: tuple[str, ...]](flows: Mapping[T, Flow]) -> Iterator[tuple[Sequence[str], float]]:
