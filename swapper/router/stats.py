@@ -63,13 +63,15 @@ class Flow:
 
 @dataclass(slots=True)
 class Times:
-    """How long requests for one model took.
+    """How long requests for one model took: those that got a lease, for refusals would flatter the figures.
+
+    So would clients that poll (GET), and a WebSocket lasts as long as its client likes: neither is in here.
 
     Attributes:
-        queue: Waiting for a lease, less the time in which the model was starting; of those that got one.
+        queue: Waiting for a lease, less the time in which the model was starting.
         load: The time in which the model was starting; of those that met a model that was.
         first_byte: From the whole request to the first byte of the engine's answer.
-        total: From the whole request to the end of the answer; of those that got a lease, or refusals would flatter it.
+        total: From the whole request to the end of the answer.
     """
 
     queue: Histogram = field(default_factory=Histogram)
@@ -150,9 +152,15 @@ class Stats:
         series.bytes.out += record.sent
         if record.reason:
             self._failed[series.model, record.reason] += 1
-        times, queued = series.times, record.queued
-        if queued is None or times is None:
-            return
+        if record.tokens_in is not None:
+            series.tokens.into += record.tokens_in
+        if record.tokens_out is not None:
+            series.tokens.out += record.tokens_out
+        if record.queued is not None and record.method == "POST" and series.times is not None:
+            self._note_times(record, record.queued, series.times)
+
+    @staticmethod
+    def _note_times(record: Record, queued: float, times: Times) -> None:
         loading = record.loading
         if loading:
             times.load.observe(loading)
@@ -161,10 +169,6 @@ class Stats:
         if record.first is not None:
             times.first_byte.observe(record.first)
         times.total.observe(record.total)
-        if record.tokens_in is not None:
-            series.tokens.into += record.tokens_in
-        if record.tokens_out is not None:
-            series.tokens.out += record.tokens_out
 
     def _series_of(self, record: Record) -> _Series:
         """The series of a request whose name of a model may be anything."""

@@ -90,6 +90,12 @@ def test_a_refusal_does_not_flatter_the_times() -> None:
     assert [sum(each.counts) for each in (times.queue, times.first_byte, times.total)] == [1, 1, 1]
 
 
+def test_who_polls_does_not_flatter_the_times() -> None:
+    counts = counted(GOOD, *[replace(GOOD, method="GET", route="/props", queued=0.0, total=0.001)] * 10)
+    assert counts.requests["a", "/props", 200, "alice"] == 10
+    assert sum(counts.times["a"].total.counts) == 1
+
+
 @pytest.mark.parametrize("seconds", [0.0, *BUCKETS, 0.3, 601.0])
 def test_a_duration_is_in_all_buckets_from_its_size_on(seconds: float) -> None:
     text, _ = encode(counted(replace(GOOD, total=seconds)), NOTHING, (), "")
