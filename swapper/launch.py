@@ -2,11 +2,14 @@
 
     launch.py --socket /run/swapper/llama@devstral/http.sock --health /health --name devstral -- llama-server …
     launch.py … --ready /slots …             (asked once, after the first healthy answer: any answer counts)
+    launch.py … --weights MODEL.gguf …       (what the engine reads, file or directory, for a true percentage)
     launch.py --unconfigured devstral        (what the template units start when no drop-in says otherwise)
 
 The engine is the unit's main process (exec, no parent in between), so systemd sees, signals and accounts the engine
 itself. The sidecar stays behind in the same cgroup. It asks for the engine's health over its unix socket, sends
 `READY=1` at the first 200, `STATUS=` for people, and `WATCHDOG=1` for as long as answers come. It ends with the engine.
+The router reads two things in what is for people, `UnitStatus.progress` and `.slots`: how much is loaded, and how many
+requests the engine works on at once. tests/host/test_status.py holds the two together.
 
 Rule of this file: standard library only, and as little of it as possible. Every import is paid for at each start of a
 model and stays in memory beside it; so `_socket` instead of `socket`, and no argparse, dataclasses or typing.
@@ -18,6 +21,10 @@ import select
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from swapper.progress import Reading
+
 PROBE_SECONDS = 2.0
 """How long one question for health may take before it counts as unanswered."""
 
@@ -28,8 +35,21 @@ PATIENCE = 1 / 250
 """In between, such a part of the time that passed: readiness is noticed 0.4 % late at most, and an engine that takes
 minutes is not asked a hundred times a second."""
 
-STATUS_SECONDS = 5.0
-"""Seconds between two `STATUS=` while loading: each of them wakes whoever watches the unit on D-Bus."""
+STATUS_SECONDS, PERCENT_SECONDS = 5.0, 1.0
+"""Seconds between two `STATUS=` while loading, the latter if it has another percentage: each of them wakes whoever
+watches the unit on D-Bus."""
+
+FIRST_LOOK = 0.3
+"""Seconds until the first look at what the engine has read. Loads that end before cost nothing."""
+
+SHORTEST_LOOK, LONGEST_LOOK, LOOK_PART = 0.25, 1.0, 1 / 50
+"""Seconds between two looks: a twentieth of the time that passed, within these, and such that looking takes 2 %."""
+
+LONGEST_ANSWER = 1 << 20
+"""Bytes that are read of the answer to `--ready`."""
+
+SLOT = b'"is_processing":'
+"""What each slot in llama-server's answer to /slots has once (tools/server/README.md)."""
 
 OK = (b"HTTP/1.1 200", b"HTTP/1.0 200")
 
@@ -45,10 +65,10 @@ EXIT_EXEC = 203
 class Order:
     """What to start and how to ask for its health, as parsed from the command line."""
 
-    __slots__ = ("argv", "health", "name", "ready", "socket")
+    __slots__ = ("argv", "health", "name", "ready", "socket", "weights")
 
     def __init__(self, words: list[str]) -> None:
-        """Parse `--socket S --health H [--ready R] --name N -- ARGV…`.
+        """Parse `--socket S --health H [--ready R] [--weights W]… --name N -- ARGV…`.
 
         Raises:
             ValueError: With the sentence to print; nothing else is wrong with the machine.
@@ -57,8 +77,11 @@ class Order:
             raise ValueError("no engine command after '--'")
         middle = words.index("--")
         options, self.argv = words[:middle], words[middle + 1 :]
-        values = dict(zip(options[::2], options[1::2], strict=False))
+        pairs = list(zip(options[::2], options[1::2], strict=False))
+        values = dict(pairs)
         self.ready = values.pop("--ready", None)
+        self.weights = [value for option, value in pairs if option == "--weights"]
+        values.pop("--weights", None)
         if len(options) % 2 or values.keys() != {"--socket", "--health", "--name"}:
             raise ValueError(f"wanted --socket, --health and --name, got: {' '.join(options) or 'nothing'}")
         if not self.argv:
@@ -87,15 +110,18 @@ class Manager:
 class Sidecar:
     """Watches one engine on behalf of the service manager."""
 
-    __slots__ = ("_alive", "_manager", "_order", "_started")
+    __slots__ = ("_alive", "_engine", "_manager", "_order", "_reading", "_slots", "_started")
 
     def __init__(self, order: Order, manager: Manager, engine: int) -> None:
         """Watch the process `engine`; its pidfd becomes readable when it is gone (pidfd_open(2))."""
         self._order = order
         self._manager = manager
         self._started = time.monotonic()
+        self._engine = engine
         self._alive = select.poll()
         self._alive.register(os.pidfd_open(engine), select.POLLIN)
+        self._reading: Reading | None = None
+        self._slots = ""
 
     def run(self, watchdog: float | None) -> None:
         """Report readiness, then feed a watchdog of that many seconds; return when the engine is gone."""
@@ -104,33 +130,63 @@ class Sidecar:
 
     def _load(self) -> bool:
         """Wait for the first healthy answer. False: the engine ended before."""
-        reported = 0.0
+        told, look_at, said, read = 0.0, FIRST_LOOK, "", ""
         while not (self._healthy(PROBE_SECONDS) and self._works()):
             passed = time.monotonic() - self._started
-            if passed - reported >= STATUS_SECONDS:
-                reported = passed
-                self._manager.tell(f"STATUS=loading {self._order.name}, {passed:.0f} s")
+            if passed >= look_at:
+                read = self._look()
+                looked = time.monotonic() - self._started
+                pause = min(max(passed / 20, SHORTEST_LOOK), LONGEST_LOOK)
+                look_at = looked + max(pause, (looked - passed) / LOOK_PART)
+            if passed - told >= (STATUS_SECONDS if read == said else PERCENT_SECONDS if said else 0.0):
+                told, said = passed, read
+                self._manager.tell(f"STATUS=loading {self._order.name}, {read}{passed:.0f} s")
             if self._ended(min(max(passed * PATIENCE, SHORTEST_WAIT), LONGEST_WAIT)):
                 return False
         passed = time.monotonic() - self._started
-        engine = self._order.argv[0].rpartition("/")[2]
-        self._manager.tell("READY=1", "WATCHDOG=1", f"STATUS={self._order.name} ready after {passed:.1f} s ({engine})")
+        self._manager.tell(
+            "READY=1", "WATCHDOG=1", f"STATUS={self._order.name} ready after {passed:.1f} s {self._about()}"
+        )
         return True
+
+    def _look(self) -> str:
+        """How much of its files the engine has read, for the status; empty while nothing is known."""
+        if not self._order.weights:
+            return ""
+        try:
+            if self._reading is None:
+                # Found beside this file, whatever else is called so (-I leaves its folder out).
+                sys.path.insert(0, __file__.rpartition("/swapper/")[0])
+                from swapper.progress import Reading  # noqa: PLC0415 — most loads end before anybody asks
+
+                self._reading = Reading(self._engine, self._order.weights)
+            read, size = self._reading.look(), self._reading.size
+        except Exception:  # noqa: BLE001 — an upgrade may be replacing that file: no figure is worth a model
+            self._order.weights = []
+            return ""
+        return f"{read * 100 // size} % of {amount(size)}, " if read else ""
 
     def _watch(self, watchdog: float) -> None:
         """Feed the watchdog while health answers. Silence is the message otherwise: systemd ends the unit."""
         silent_since = None
+        name = self._order.name
         # Half, as sd_watchdog_enabled(3) advises, then one patient question: an answer that comes late still counts.
         while not self._ended(watchdog * (0.5 if silent_since is None else 0.05)):
             asked = time.monotonic()
             if self._healthy(watchdog * 0.45):
-                news = () if silent_since is None else (f"STATUS={self._order.name} ready",)
+                news = () if silent_since is None else (f"STATUS={name} ready {self._about()}",)
                 self._manager.tell("WATCHDOG=1", *news)
                 silent_since = None
             else:
                 silent_since = asked if silent_since is None else silent_since
                 silence = time.monotonic() - silent_since
-                self._manager.tell(f"STATUS={self._order.name} has not answered its health check for {silence:.0f} s")
+                status = f"{name} has not answered its health check for {silence:.0f} s {self._about()}"
+                self._manager.tell(f"STATUS={status}")
+
+    def _about(self) -> str:
+        """Which engine this is, and how many requests it works on at once if it says so."""
+        engine = self._order.argv[0].rpartition("/")[2]
+        return f"({engine}{self._slots})"
 
     def _ended(self, seconds: float) -> bool:
         """Sleep, but no longer than the engine lives; whether it has ended."""
@@ -138,24 +194,40 @@ class Sidecar:
 
     def _healthy(self, seconds: float) -> bool:
         """Whether health is good. Refused connections, silence and 503 are a no: loading engines do all of these."""
-        return self._ask(self._order.health, seconds).startswith(OK)
+        return self._ask(self._order.health, seconds, len(OK[0])).startswith(OK)
 
     def _works(self) -> bool:
-        """Whether the engine answers what its health check does not need, if there is such a question."""
-        return self._order.ready is None or bool(self._ask(self._order.ready, PROBE_SECONDS))
+        """Whether the engine answers what its health check does not need, if there is such a question.
 
-    def _ask(self, path: str, seconds: float) -> bytes:
-        """The first bytes of an answer; none if there is no answer in time."""
+        llama-server's answer has an object for each slot, unless it was told to keep them to itself (`--no-slots`).
+        """
+        if self._order.ready is None:
+            return True
+        answer = self._ask(self._order.ready, PROBE_SECONDS, LONGEST_ANSWER)
+        slots = answer.count(SLOT) if answer.startswith(OK) and answer.endswith(b"]") else 0
+        self._slots = f", {slots} slot{'s' * (slots > 1)}" if slots else ""
+        return bool(answer)
+
+    def _ask(self, path: str, seconds: float, enough: int) -> bytes:
+        """An answer, until it has enough bytes, has ended or stays away for so long; none if there is none."""
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        answer = b""
         try:
             connection.settimeout(seconds)
             connection.connect(self._order.socket)
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n".encode())
-            return connection.recv(64)
+            while len(answer) < enough and (part := connection.recv(4096)):
+                answer += part
         except OSError:
-            return b""
+            pass
         finally:
             connection.close()
+        return answer
+
+
+def amount(size: int) -> str:
+    """A number of bytes as people say it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def leave_sidecar(order: Order, notify: str, watchdog: float | None) -> None:

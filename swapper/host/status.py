@@ -34,6 +34,10 @@ _FIELDS: Final[Mapping[str, str]] = {
 UNIT_PROPERTIES: Final = tuple(_FIELDS)
 """The D-Bus properties that a `UnitStatus` is made of."""
 
+_LOADING: Final = re.compile(r"loading .+, (\d{1,3}) % of \S+ [MG]B, \d+ s", re.DOTALL)
+_SLOTS: Final = re.compile(r".+ \(.+, (\d+) slots?\)", re.DOTALL)
+"""What the launcher's sidecar says of a model (`STATUS=`, in launch.py), as far as it is for more than people."""
+
 _RUNNING: Final = frozenset(ActiveState) - {ActiveState.INACTIVE, ActiveState.FAILED}
 
 
@@ -117,6 +121,18 @@ class UnitStatus:
     def was_ready(self) -> bool:
         """Whether the last start got as far as active."""
         return self.active_since_us >= self.starting_since_us > 0
+
+    @property
+    def progress(self) -> float | None:
+        """Percentage of its model's files that an engine has read which is being started; None while it is unknown."""
+        said = _LOADING.fullmatch(self.status_text) if self.active is ActiveState.ACTIVATING else None
+        return float(said[1]) if said is not None else None
+
+    @property
+    def slots(self) -> int | None:
+        """How many requests an engine that runs works on at once, if it says so."""
+        said = _SLOTS.fullmatch(self.status_text) if self.running else None
+        return int(said[1]) if said is not None else None
 
     def updated(self, properties: Mapping[str, Any]) -> "UnitStatus":
         """The same unit after these D-Bus properties were read; unknown ones are passed over."""

@@ -14,12 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from swapper.core.events import ActiveState
+from swapper.host.status import UnitStatus
+
 LAUNCHER = Path(__file__).parents[2] / "swapper" / "launch.py"
 if not LAUNCHER.exists():
     LAUNCHER = Path("/usr/share/swapper/swapper/launch.py")
 
 ENGINE = """\
-import contextlib, socket, sys
+import contextlib, os, socket, sys
+for weights in sys.argv[3:]:
+    file = os.open(weights, os.O_RDONLY)
+    while os.lseek(file, 0, os.SEEK_CUR) < os.fstat(file).st_size // 2:
+        os.read(file, 1_000_000)
 with socket.socket(socket.AF_UNIX) as server:
     server.bind(sys.argv[1])
     server.listen(64)
@@ -31,6 +38,7 @@ with socket.socket(socket.AF_UNIX) as server:
 """
 
 type Launcher = Callable[..., subprocess.Popen[bytes]]
+type Answers = Callable[..., None]
 
 
 class Manager:
@@ -70,13 +78,13 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 
 @pytest.fixture
-def answers(tmp_path: Path) -> Callable[[str, str], None]:
+def answers(tmp_path: Path) -> Answers:
     """Set what the engine answers at a path."""
     (tmp_path / "answers").mkdir()
 
-    def answer(path: str, status: str) -> None:
+    def answer(path: str, status: str, end: str = "\r\n\r\n") -> None:
         fresh = tmp_path / "fresh"
-        fresh.write_text(f"HTTP/1.1 {status}\r\n\r\n" if status else "")
+        fresh.write_text(f"HTTP/1.1 {status}{end}" if status else "")
         fresh.replace(tmp_path / "answers" / path)
 
     answer("health", "503 Service Unavailable")
@@ -85,12 +93,12 @@ def answers(tmp_path: Path) -> Callable[[str, str], None]:
 
 
 @pytest.fixture
-def launch(tmp_path: Path, manager: Manager, answers: Callable[[str, str], None]) -> Iterator[Launcher]:
+def launch(tmp_path: Path, manager: Manager, answers: Answers) -> Iterator[Launcher]:
     """Start the launcher with the double; it is killed in the end."""
     del answers
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*options: str, watchdog: float | None = None) -> subprocess.Popen[bytes]:
+    def start(*options: str, watchdog: float | None = None, weights: str = "") -> subprocess.Popen[bytes]:
         environment = os.environ | {"NOTIFY_SOCKET": str(manager.path)}
         if watchdog is not None:
             environment["WATCHDOG_USEC"] = str(int(watchdog * 1_000_000))
@@ -105,6 +113,7 @@ def launch(tmp_path: Path, manager: Manager, answers: Callable[[str, str], None]
             *options,
         ]
         engine = [sys.executable, "-c", ENGINE, str(tmp_path / "s"), str(tmp_path / "answers")]
+        engine += [weights] if weights else []
         started.append(subprocess.Popen([*command, "--name", "x", "--", *engine], env=environment))
         return started[-1]
 
@@ -115,7 +124,7 @@ def launch(tmp_path: Path, manager: Manager, answers: Callable[[str, str], None]
 
 
 def test_ready_is_said_when_health_is_good(
-    launch: Launcher, manager: Manager, answers: Callable[[str, str], None]
+    launch: Launcher, manager: Manager, answers: Answers
 ) -> None:
     launch()
     assert manager.hear() == ["STATUS=loading x"]
@@ -127,7 +136,7 @@ def test_ready_is_said_when_health_is_good(
 
 
 def test_ready_waits_for_the_engines_loop(
-    launch: Launcher, manager: Manager, answers: Callable[[str, str], None]
+    launch: Launcher, manager: Manager, answers: Answers
 ) -> None:
     answers("health", "200 OK")
     launch("--ready", "/ready")
@@ -138,7 +147,7 @@ def test_ready_waits_for_the_engines_loop(
 
 
 def test_the_watchdog_is_fed_while_health_is_good_and_only_then(
-    launch: Launcher, manager: Manager, answers: Callable[[str, str], None]
+    launch: Launcher, manager: Manager, answers: Answers
 ) -> None:
     answers("health", "200 OK")
     engine = launch(watchdog=0.4)
@@ -152,7 +161,69 @@ def test_the_watchdog_is_fed_while_health_is_good_and_only_then(
     assert messages[-1][0].startswith("STATUS=x has not answered its health check for ")
     while (message := manager.hear())[0] != "WATCHDOG=1":
         assert message[0].startswith("STATUS=x has not answered")
-    assert message == ["WATCHDOG=1", "STATUS=x ready"]
+    assert message == ["WATCHDOG=1", f"STATUS=x ready ({Path(sys.executable).name})"]
+
+
+def test_half_a_model_is_half_read(
+    launch: Launcher, manager: Manager, answers: Answers, tmp_path: Path
+) -> None:
+    with (tmp_path / "weights").open("wb") as weights:
+        weights.truncate(1_200_000_000)
+    launch("--weights", weights.name, weights=weights.name)
+    assert manager.hear() == ["STATUS=loading x"]
+    while (reached := read(said := manager.hear()).progress) != 50:
+        assert reached is None or reached < 50
+    assert said[0].startswith("STATUS=loading x, 50 % of 1.2 GB, ")
+    answers("health", "200 OK")
+    ready = read(manager.hear())
+    assert (ready.progress, ready.slots) == (None, None)
+
+
+def test_what_nobody_reads_has_no_percentage(launch: Launcher, manager: Manager) -> None:
+    launch("--weights", "/nonexistent", "--weights", str(LAUNCHER))
+    assert manager.hear() == ["STATUS=loading x"]
+    assert manager.hears_nothing(1)
+
+
+@pytest.mark.parametrize(("count", "slots"), [(1, "1 slot"), (4, "4 slots")])
+def test_slots_are_counted_and_remembered(
+    launch: Launcher, manager: Manager, answers: Answers, count: int, slots: str
+) -> None:
+    slot = '{"id":0,"is_processing":false,"prompt":"\\"is_processing\\":"}'
+    answers("ready", f"200 OK\r\n\r\n[{','.join([slot] * count)}]", end="")
+    answers("health", "200 OK")
+    engine = launch("--ready", "/ready", watchdog=0.4)
+    assert manager.hear() == ["STATUS=loading x"]
+    said = manager.hear()
+    assert said[-1].endswith(f" s ({Path(sys.executable).name}, {slots})")
+    assert read(said).slots == count
+    engine.send_signal(signal.SIGSTOP)
+    while (said := manager.hear()) == ["WATCHDOG=1"]:
+        pass
+    assert read(said).slots == count
+    engine.send_signal(signal.SIGCONT)
+    while (said := manager.hear())[0] != "WATCHDOG=1":
+        pass
+    assert read(said).slots == count
+
+
+@pytest.mark.parametrize("answer", ["501 Not Implemented", '200 OK\r\n\r\n[{"is_processing":false},{"is_pro', "200 OK"])
+def test_slots_that_are_not_told_are_left_out(
+    launch: Launcher, manager: Manager, answers: Answers, answer: str
+) -> None:
+    answers("ready", answer, end="")
+    answers("health", "200 OK")
+    launch("--ready", "/ready")
+    assert manager.hear() == ["STATUS=loading x"]
+    said = manager.hear()
+    assert said[-1].endswith(f" s ({Path(sys.executable).name})")
+    assert read(said).slots is None
+
+
+def read(said: list[str]) -> UnitStatus:
+    """What the router reads in a message."""
+    state = ActiveState.ACTIVATING if said[0].startswith("STATUS=loading") else ActiveState.ACTIVE
+    return UnitStatus("llama@x.service", active=state, status_text=said[-1].removeprefix("STATUS="))
 
 
 def test_an_engine_that_ends_before_it_is_ready_is_never_ready(launch: Launcher, manager: Manager) -> None:
