@@ -74,6 +74,8 @@ def _command(model: Model, config: Config) -> Iterator[str]:
     launcher = [*LAUNCHER, "--socket", str(model.socket), "--health", launch.health]
     if launch.ready is not None:
         launcher += ["--ready", launch.ready]
+    for path in ENGINES[model.engine].roots(model):
+        launcher += ["--weights", str(path)]
     yield "ExecStart="
     yield f"ExecStart=:{words(*launcher, '--name', model.name, '--')} \\\n    {words(*launch.argv)}"
 

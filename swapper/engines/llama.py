@@ -6,6 +6,8 @@ from pathlib import Path
 from swapper.config import Config, Model
 from swapper.engines.base import Kind, Launch, faults, look, program
 
+METRICS = "LLAMA_ARG_ENDPOINT_METRICS"
+
 _SPLIT = re.compile(r"(?P<stem>.*-)(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
@@ -25,6 +27,8 @@ class Llama:
         if model.concurrency is not None:
             # One pool of context for all: with a fixed number of slots, each would have only its part of it.
             argv += ["--parallel", str(model.concurrency), "--kv-unified"]
+        if "--metrics" not in model.args and METRICS not in dict(model.env):
+            argv.append("--metrics")
         # Its health is good a moment before its loop for requests begins, and a SIGTERM in that moment is lost for good
         # (seen: one stop of 180, under load, hung until its timeout). /slots is answered by the loop.
         return Launch((*argv, *model.args), model.env, "/health", "/slots")

@@ -23,16 +23,21 @@ def test_configuration_and_engines_know_the_same_engines() -> None:
 def test_llama_with_nothing_said() -> None:
     assert argv(LLAMA) == (
         *("llama-server", "--model", "/m/devstral.gguf", "--host", "/run/swapper/llama@devstral/http.sock"),
-        *("--alias", "devstral"),
+        *("--alias", "devstral", "--metrics"),
     )
 
 
 def test_llama_with_everything_said() -> None:
     model = replace(LLAMA, context=8192, mmproj=Path("/m/p.gguf"), concurrency=2, args=("--no-ui", "-lm", "none"))
-    assert argv(model)[len(argv(LLAMA)) :] == (
-        *("--ctx-size", "8192", "--mmproj", "/m/p.gguf", "--parallel", "2", "--kv-unified"),
+    assert argv(model)[len(argv(LLAMA)) - 1 :] == (
+        *("--ctx-size", "8192", "--mmproj", "/m/p.gguf", "--parallel", "2", "--kv-unified", "--metrics"),
         *("--no-ui", "-lm", "none"),
     )
+
+
+def test_who_speaks_of_metrics_decides() -> None:
+    assert argv(replace(LLAMA, args=("--metrics",))).count("--metrics") == 1
+    assert "--metrics" not in argv(replace(LLAMA, env=(("LLAMA_ARG_ENDPOINT_METRICS", "0"),)))
 
 
 def test_vllm_with_nothing_said() -> None:

@@ -44,8 +44,9 @@ DeviceAllow=/dev/nvidia-uvm-tools rw
 TimeoutStartSec=600
 ExecStart=
 ExecStart=:/usr/bin/python3 -IS /usr/share/swapper/swapper/launch.py \
---socket /run/swapper/llama@devstral/http.sock --health /health --ready /slots --name devstral -- \\
-    llama-server --model /m/devstral.gguf --host /run/swapper/llama@devstral/http.sock --alias devstral
+--socket /run/swapper/llama@devstral/http.sock --health /health --ready /slots --weights /m/devstral.gguf \
+--name devstral -- \\
+    llama-server --model /m/devstral.gguf --host /run/swapper/llama@devstral/http.sock --alias devstral --metrics
 """
     )
 

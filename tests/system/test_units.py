@@ -112,7 +112,7 @@ def test_exposure(unit: str, most: float) -> None:
 def test_a_start_returns_when_the_model_answers(running: Callable[[str], str]) -> None:
     unit = running(TINY)
     assert get(engine_socket(TINY)) == b"HTTP/1.1 200 OK"
-    assert re.fullmatch(rf"{TINY} ready after \d+\.\d s \(llama-server\)", show(unit, "StatusText"))
+    assert re.fullmatch(rf"{TINY} ready after \d+\.\d s \(llama-server, 4 slots\)", show(unit, "StatusText"))
     assert show(unit, "Slice") == "swapper-models.slice"
 
 
