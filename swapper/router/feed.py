@@ -40,15 +40,32 @@ class Change:
     lasted: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A model that is being loaded got on.
+
+    Attributes:
+        at: Seconds since the epoch.
+        model: The model's name.
+        percent: How much of its files the engine has read.
+    """
+
+    at: float
+    model: str
+    percent: float
+
+
 class Feed:
-    """Changes of models' states, and how long loading took."""
+    """Changes of models' states, how far loading is, and how long it took."""
 
     def __init__(self) -> None:
         self.changes: deque[Change] = deque(maxlen=_KEPT)
         self._number = 0
         self._since: dict[str, float] = {}
         self._loads: dict[str, float] = {}
+        self._percents: dict[str, float] = {}
         self._subscribers: set[asyncio.Queue[Change]] = set()
+        self._watchers: set[asyncio.Queue[Change | Progress]] = set()
 
     def note(self, announced: Announce) -> None:
         """Take note of a change that happens now."""
@@ -61,12 +78,19 @@ class Feed:
         if change.old is State.STARTING and change.new is State.READY and lasted is not None:
             self._loads[change.model] = lasted
         self.changes.append(change)
-        for queue in tuple(self._subscribers):
-            try:
-                queue.put_nowait(change)
-            except asyncio.QueueFull:
-                self._subscribers.discard(queue)
-                queue.shutdown(immediate=True)
+        self._percents.pop(change.model, None)
+        _tell(self._subscribers, change)
+        _tell(self._watchers, change)
+
+    def progress(self, model: str, percent: float) -> None:
+        """Take note of how much of a model that is being loaded has been read now."""
+        if self._percents.get(model) != percent:
+            self._percents[model] = percent
+            _tell(self._watchers, Progress(time.time(), model, percent))
+
+    def percent(self, model: str) -> float | None:
+        """How much of a model has been read that is being loaded; None while it is not, or where it is not known."""
+        return self._percents.get(model)
 
     def since(self, model: str) -> float | None:
         """Since when a model is in its state, in seconds since the epoch; None while it has been all along."""
@@ -79,21 +103,47 @@ class Feed:
     @contextlib.contextmanager
     def subscribe(self) -> Iterator[AsyncIterator[Change]]:
         """Changes from now on, until the feed closes or the subscriber has fallen too far behind."""
-        queue: asyncio.Queue[Change] = asyncio.Queue(_BACKLOG)
-        self._subscribers.add(queue)
-        try:
-            yield _drain(queue)
-        finally:
-            self._subscribers.discard(queue)
+        with _subscribed(self._subscribers) as changes:
+            yield changes
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[AsyncIterator[Change | Progress]]:
+        """As `subscribe()`, and how far loading is."""
+        with _subscribed(self._watchers) as news:
+            yield news
 
     def close(self) -> None:
         """End all subscriptions."""
-        for queue in self._subscribers:
-            queue.shutdown()
-        self._subscribers.clear()
+        _end(self._subscribers)
+        _end(self._watchers)
 
 
-async def _drain(queue: asyncio.Queue[Change]) -> AsyncIterator[Change]:
+def _end[T](queues: set[asyncio.Queue[T]]) -> None:
+    for queue in queues:
+        queue.shutdown()
+    queues.clear()
+
+
+def _tell[T](queues: set[asyncio.Queue[T]], news: T) -> None:
+    for queue in tuple(queues):
+        try:
+            queue.put_nowait(news)
+        except asyncio.QueueFull:
+            queues.discard(queue)
+            queue.shutdown(immediate=True)
+
+
+@contextlib.contextmanager
+def _subscribed[T](queues: set[asyncio.Queue[T]]) -> Iterator[AsyncIterator[T]]:
+    queue: asyncio.Queue[T] = asyncio.Queue(_BACKLOG)
+    queues.add(queue)
+    try:
+        yield _drain(queue)
+    finally:
+        queues.discard(queue)
+
+
+async def _drain[T](queue: asyncio.Queue[T]) -> AsyncIterator[T]:
     while True:
         try:
             yield await queue.get()

@@ -47,7 +47,12 @@ class UnitOrders:
     """Carries out the scheduler's orders, and reports what comes of them."""
 
     def __init__(
-        self, units: Systemd, places: Places, scheduler: Scheduler, dispatch: Callable[[Event], object]
+        self,
+        units: Systemd,
+        places: Places,
+        scheduler: Scheduler,
+        dispatch: Callable[[Event], object],
+        progress: Callable[[str, float], None],
     ) -> None:
         """Take orders.
 
@@ -56,11 +61,13 @@ class UnitOrders:
             places: Where models run.
             scheduler: To be read only.
             dispatch: Where events go.
+            progress: Told how much of a model that is being loaded has been read, in percent.
         """
         self._units = units
         self._places = places
         self._scheduler = scheduler
         self._dispatch = dispatch
+        self._progress = progress
         self._attempts: dict[str, int] = {}
         self._signatures: dict[str, Signature] = {}
         self._chores = Chores()
@@ -82,7 +89,9 @@ class UnitOrders:
             return
         broken = status.result != "success" and status.active in {ActiveState.FAILED, ActiveState.DEACTIVATING}
         failure = failures.describe(status) if broken else None
-        self._dispatch(UnitChanged(model.name, status.active, status.invocation, failure))
+        self._dispatch(UnitChanged(model.name, status.active, status.invocation, failure, status.slots))
+        if status.progress is not None and self._state(model) is State.STARTING:
+            self._progress(model.name, status.progress)
 
     def reconsider(self, name: str) -> None:
         """Give a model that failed another chance at once if its files are not what they were."""

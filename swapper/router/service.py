@@ -115,7 +115,7 @@ class Router:
                 self._config = await asyncio.to_thread(configuration.load_last_good)
         self._places.apply(self._config)
         self._units = await Units.connect(self._unit_changed, self._reloaded)
-        orders = UnitOrders(self._units, self._places, self._scheduler, self._runtime.dispatch)
+        orders = UnitOrders(self._units, self._places, self._scheduler, self._runtime.dispatch, self._feed.progress)
         self._runtime.orders = self._orders = orders
         await self._apply()
         self._guard.listens(sockets)
