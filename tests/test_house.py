@@ -22,7 +22,7 @@ DOWN: dict[str, frozenset[str]] = {
 """Each room, and the rooms below it that it may import."""
 
 INSIDE_ROUTER: dict[str, frozenset[str]] = {
-    "wire": frozenset({"errors", "routes", "runtime"}),
+    "wire": frozenset({"access", "errors", "gate", "keys", "routes", "runtime"}),
     "media": frozenset({"errors", "wire"}),
     "api": frozenset({"errors", "feed", "orders", "places", "routes", "runtime", "stats"}),
 }

@@ -156,7 +156,8 @@ class Reader:
             return None if is_null(value) else self.truth(value, what)
         text = str(value.node.value)
         try:
-            return literal(text) if not value.node.style else text  # 1e-5 is a text to YAML 1.1
+            # Not by its tag: 1e-5 is a text to YAML 1.1.
+            return text if getattr(value.node, "style", "") else literal(text)
         except ValueError:
             return text
 

@@ -45,6 +45,7 @@ class RequestLog:
             extra={
                 "MODEL": record.model,
                 "REQUEST_ID": record.id,
+                "KEY": record.key,
                 "STATUS": record.status,
                 "QUEUED_MS": _ms(record.queued),
                 "FIRST_BYTE_MS": _ms(record.first),

@@ -76,6 +76,7 @@ UPSTREAM = "/upstream/"
 _UPSTREAM_POST = Route(UPSTREAM, NameIn.PATH)
 _UPSTREAM_GET = Route(UPSTREAM, NameIn.PATH, passive=True)
 _UPSTREAM_ADMIN = Route(UPSTREAM, NameIn.PATH, passive=True, scope=Scope.ADMIN)
+_LOOKS = frozenset({b"GET", b"HEAD"})
 _OF_OTHERS = (b"/slots", b"/metrics")
 """What an engine tells here is about everybody's requests."""
 
@@ -91,7 +92,7 @@ def find(method: bytes, path: bytes) -> Route | None:
     """The route of a request (path without query), or None when the router answers it itself."""
     if method == b"POST":
         return _BY_POST.get(path) or (_UPSTREAM_POST if path.startswith(_UPSTREAM) else None)
-    if method == b"GET" or method == b"HEAD":
+    if method in _LOOKS:
         if path.startswith(_UPSTREAM):
             return _UPSTREAM_ADMIN if path.endswith(_OF_OTHERS) else _UPSTREAM_GET
         return _BY_GET.get(path) if method == b"GET" else None

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from swapper import config as configuration
-from swapper.config import Config, ConfigError, ConfigErrors, Model
+from swapper.config import Config, ConfigErrors
 from swapper.core.actions import Announce
 from swapper.core.model import Failure, State
 from swapper.core.scheduler import Scheduler
@@ -26,7 +26,7 @@ from swapper.router.api.catalog import Catalog, started_now
 from swapper.router.api.loading import Loading
 from swapper.router.api.parts import Parts
 from swapper.router.chores import Chores
-from swapper.router.errors import ApiError
+from swapper.router.directory import Directory
 from swapper.router.explain import Explainer
 from swapper.router.feed import Feed
 from swapper.router.guard import Guard
@@ -35,6 +35,7 @@ from swapper.router.orders import UnitOrders
 from swapper.router.places import Places
 from swapper.router.requestlog import RequestLog
 from swapper.router.runtime import Runtime
+from swapper.router.situation import Situation
 from swapper.router.stats import Stats
 from swapper.router.wire.body import Spool
 from swapper.router.wire.front import Front
@@ -71,7 +72,6 @@ class Router:
         self._paths = tuple(paths)
         self._guard = Guard(sealed)
         self._config = Config()
-        self.mistakes: tuple[ConfigError, ...] = ()
         self._statuses: dict[str, UnitStatus] = {}
         self._applying = asyncio.Lock()
         self._chores = Chores()
@@ -81,6 +81,8 @@ class Router:
         self._stats = Stats(lambda model: self._scheduler.record(model) is not None)
         self._pool = Pool()
         self._runtime = Runtime(self._scheduler, self._places.socket, self._pool.forget)
+        self._directory = Directory(self._places, self._reconsider)
+        self._situation = Situation(self._scheduler, self._feed, self._runtime)
         self._explain = Explainer(self._places, self._scheduler, self._feed, _tail)
         self._units: Units | None = None
         self._front: Front | None = None
@@ -123,8 +125,8 @@ class Router:
             self._unit_changed(status)
         self._spool = Spool(self._config.router.spool)
         catalog = Catalog(self._places, self._scheduler, self._feed, self._statuses, started_now())
-        parts = Parts(self, catalog, self._runtime, orders, self._feed, self._stats, lambda: self.connections,
-                      journal.follow, journal.recent, self._explain)  # fmt: skip
+        parts = Parts(self._directory, catalog, self._runtime, orders, self._feed, self._stats,
+                      lambda: self.connections, journal.follow, journal.recent, self._explain)  # fmt: skip
         self._application = LateApplication(partial(late.runner, parts, LAST_WORDS))
         self._front = Front(self._services(), self._front_settings(), routes.find, self._application)
         loop = asyncio.get_running_loop()
@@ -210,13 +212,13 @@ class Router:
         except ConfigErrors as errors:
             self._refuse(errors)
         else:
-            self.mistakes = ()
+            self._directory.mistakes = ()
             _LOG.info("configuration read: %d models", len(self._config.models))
             await self._apply()
         notify.ready(self._status())
 
     def _refuse(self, errors: ConfigErrors) -> None:
-        self.mistakes = errors.errors
+        self._directory.mistakes = errors.errors
         for error in errors.errors:
             _LOG.error("%s", error, extra={"CONFIG_FILE": error.file, "CONFIG_LINE": error.line})
         _LOG.error("the configuration is wrong in %d places and was not applied", len(errors.errors))
@@ -242,7 +244,10 @@ class Router:
     def _front_settings(self) -> FrontSettings:
         router = self._config.router
         return FrontSettings(
-            max_body=router.max_body, header_timeout=router.header_timeout, body_timeout=router.body_timeout
+            max_body=router.max_body,
+            header_timeout=router.header_timeout,
+            body_timeout=router.body_timeout,
+            idle_timeout=router.idle_timeout,
         )
 
     def _services(self) -> Services:
@@ -258,7 +263,10 @@ class Router:
             pool=self._pool,
             spool=self._spool,
             media=self._media,
-            resolve=self._resolve,
+            directory=self._directory,
+            access=self._guard.access,
+            gate=self._guard.gate,
+            situation=self._situation,
             explain=self._explain,
             done=self._request_over,
         )
@@ -276,35 +284,11 @@ class Router:
         if failure is not None:
             _LOG.error("could not preload %s: %s", name, failure.message, extra={"MODEL": name})
 
-    # -- names -------------------------------------------------------------------------------------------------------
+    # -- what happens --------------------------------------------------------------------------------------------------
 
-    def find(self, name: str) -> Model:
-        """The model of this name or alias.
-
-        Raises:
-            ApiError: `model_not_found`, with names that are near; `config_invalid` while there is no configuration.
-        """
-        # What is in force, not what was read last: the scheduler must know whatever is found here.
-        config = self._places.config
-        model = config.resolve(name)
-        if model is not None:
-            return model
-        if self.mistakes and not config.models:
-            listed = "; ".join(str(mistake) for mistake in self.mistakes)
-            hint = "Correct the file, then: systemctl reload swapper"
-            raise ApiError("config_invalid", f"The configuration is wrong: {listed}", hint)
-        near = config.near(name)
-        # In the message, since that is all that the official clients show of an error.
-        message = f"There is no model named {name[:200]!r}." + (f" Did you mean {' or '.join(near)}?" if near else "")
-        raise ApiError("model_not_found", message, "GET /v1/models lists the models.", param="model")
-
-    def _resolve(self, name: str) -> str:
-        model = self.find(name).name
+    def _reconsider(self, model: str) -> None:
         if self._orders is not None:
             self._orders.reconsider(model)
-        return model
-
-    # -- what happens --------------------------------------------------------------------------------------------------
 
     def _request_over(self, record: Record) -> None:
         self._stats.note(record)
@@ -334,7 +318,7 @@ class Router:
         words = [
             f"{', '.join(resident) or 'No model'} of {len(self._places.config.models)}",
             *([f"waiting: {', '.join(waiting)}"] if waiting else []),
-            *([f"configuration refused: {self.mistakes[0]}"] if self.mistakes else []),
+            *([f"configuration refused: {self._directory.mistakes[0]}"] if self._directory.mistakes else []),
             *self._guard.complaints,
         ]
         return "; ".join(words)

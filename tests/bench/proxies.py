@@ -8,19 +8,22 @@ import asyncio
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import cast
 
 from aiohttp import ClientSession, UnixConnector, web
 
 from swapper.core.model import Failure
+from swapper.router.access import Access
 from swapper.router.errors import ApiError, from_failure
-from swapper.router.routes import find
+from swapper.router.gate import Gate
+from swapper.router.routes import Route, find
 from swapper.router.runtime import Client, Ticket
 from swapper.router.wire.body import Spool
 from swapper.router.wire.front import Front
 from swapper.router.wire.pool import Pool
-from swapper.router.wire.ports import MediaSource, Record, Services
+from swapper.router.wire.ports import MediaSource, Record, Services, Target
 from swapper.router.wire.settings import FrontSettings
 
 
@@ -41,11 +44,27 @@ class FreeLeases:
         self._socket = socket
         self._ticket = FreeTicket()
 
-    def request(self, model: str, client: Client) -> Ticket:  # noqa: ARG002 - the contract's signature
+    def peek(self, model: str) -> str:  # noqa: ARG002 - the contract's signature
+        """The same."""
+        return self._socket
+
+    def request(self, model: str, client: Client, *, light: bool = False) -> Ticket:  # noqa: ARG002
         """Ask for a lease."""
         client.ticket = self._ticket
         client.admitted(self._socket)
         return self._ticket
+
+
+class Anything:
+    """Takes every name for a model's."""
+
+    def resolve(self, name: str, route: Route) -> Target:  # noqa: ARG002 - the contract's signature
+        """The model of this name."""
+        return Target(name)
+
+    def locate(self, method: bytes, target: bytes) -> Target:
+        """Not asked here."""
+        raise NotImplementedError
 
 
 async def _explain(failure: Failure, model: str) -> ApiError:  # noqa: ARG001 - the contract's signature
@@ -59,7 +78,9 @@ def _done(record: Record) -> None:
 async def ours(port: int, socket: str) -> None:
     """The router's data path."""
     services = Services(leases=FreeLeases(socket), pool=Pool(), spool=Spool(Path(tempfile.gettempdir())),
-                        media=cast("MediaSource", None), resolve=str, explain=_explain, done=_done)  # fmt: skip
+                        media=cast("MediaSource", None), directory=Anything(), access=Access(),
+                        gate=Gate(time.monotonic), situation=lambda model, _: model, explain=_explain,
+                        done=_done)  # fmt: skip
     front = Front(services, FrontSettings(), find, asyncio.Protocol)
     await asyncio.get_running_loop().create_server(front, "127.0.0.1", port)
 

@@ -6,6 +6,7 @@ their own; when one ends, it fails if it leaves behind a task, a ticket, a conne
 
 import asyncio
 import inspect
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,15 @@ import pytest
 from hypothesis import settings
 
 from swapper.core.model import Failure
+from swapper.router.access import Access
 from swapper.router.errors import ApiError, from_failure
-from swapper.router.routes import find
+from swapper.router.gate import Gate
+from swapper.router.routes import Route, find
 from swapper.router.runtime import Client, Ticket
 from swapper.router.wire.body import Spool
 from swapper.router.wire.front import Front
 from swapper.router.wire.pool import Pool
-from swapper.router.wire.ports import FetchedMedia, Record, Services
+from swapper.router.wire.ports import FetchedMedia, Record, Services, Target
 from swapper.router.wire.settings import FrontSettings
 
 PATIENCE = 20.0
@@ -151,7 +154,11 @@ class HandLeases:
         self.out: set[HandTicket] = set()
         self.asked = asyncio.Event()
 
-    def request(self, model: str, client: Client) -> HandTicket:
+    def peek(self, model: str) -> str | Failure:  # noqa: ARG002 - the contract's
+        """As if the model were loaded, unless `failure` says otherwise."""
+        return self.failure or self.socket
+
+    def request(self, model: str, client: Client, *, light: bool = False) -> HandTicket:  # noqa: ARG002
         """Ask for a lease."""
         ticket = HandTicket(self, model, client)
         self.tickets.append(ticket)
@@ -236,6 +243,7 @@ class Lab:
     records: list[Record] = field(default_factory=list)
     done: asyncio.Event = field(default_factory=asyncio.Event)
     memory_limit: int = 1024 * 1024
+    target: Target = field(default_factory=lambda: Target("a"))
 
     async def __aenter__(self) -> Self:
         self.engine = ScriptedEngine(self.directory / "http.sock")
@@ -245,7 +253,8 @@ class Lab:
         spool = self.directory / "spool"
         spool.mkdir()
         self.spool = Spool(spool, memory_limit=self.memory_limit)
-        services = Services(leases=self.leases, pool=self.pool, spool=self.spool, media=NoMedia(), resolve=self.resolve,
+        services = Services(leases=self.leases, pool=self.pool, spool=self.spool, media=NoMedia(), directory=self,
+                            access=Access(None, ("x",)), gate=Gate(time.monotonic), situation=self.situation,
                             explain=self.explain, done=self._record)  # fmt: skip
         self.front = Front(services, self.settings, find, self._make_other)
         self.server = await asyncio.get_running_loop().create_server(self.front, "127.0.0.1", 0)
@@ -260,11 +269,19 @@ class Lab:
         self.records.append(record)
         self.done.set()
 
-    def resolve(self, name: str) -> str:
+    def resolve(self, name: str, route: Route) -> Target:  # noqa: ARG002 - the contract's
         """One model, `a`, with an alias, `b`."""
         if name not in {"a", "b"}:
             raise ApiError("model_not_found", f"There is no model {name!r}.")
-        return "a"
+        return self.target
+
+    def locate(self, method: bytes, target: bytes) -> Target:  # noqa: ARG002 - the contract's
+        """Whatever the path, it is this model's."""
+        return replace(self.target, path=target.removeprefix(b"/upstream/a"))
+
+    def situation(self, model: str, ticket: Ticket | None) -> str:
+        """As the router says it, but short."""
+        return f"{model} is loading, {ticket.id if ticket else '-'}"
 
     async def explain(self, failure: Failure, model: str) -> ApiError:
         """As the router does, but at once."""

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swapper.router.errors import ApiError
+from swapper.router.routes import NameIn, find
 from swapper.router.wire.form import FormScanner
 from swapper.router.wire.found import Found
-from swapper.router.wire.intake import is_form
+from swapper.router.wire.http1 import parse_request
+from swapper.router.wire.intake import where
 
 TYPE = b'multipart/form-data; boundary="Xb"'
 
@@ -67,5 +69,8 @@ def test_a_form_without_a_proper_boundary_is_refused(boundary: bytes) -> None:
 
 
 def test_forms_are_known_by_their_type() -> None:
-    assert is_form(b"Multipart/Form-Data; boundary=x")
-    assert not is_form(b"application/json")
+    route = find(b"POST", b"/v1/audio/transcriptions")
+    assert route is not None
+    head = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\n\r\n"
+    assert where(route, parse_request(head % b"Multipart/Form-Data; boundary=x")) is NameIn.MULTIPART
+    assert where(route, parse_request(head % b"application/json")) is NameIn.JSON

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from itertools import pairwise
 
 import pytest
@@ -13,6 +14,7 @@ from swapper.router.wire.connection import AHEAD_LIMIT, Connection
 from tests.router.conftest import PATIENCE, STREAM, Lab, Request, ScriptedEngine, answer, chunk, until
 
 CHAT = b'{"model": "a", "messages": []}'
+_TIMING = re.compile(rb"queue;dur=[0-9.]+, load;dur=0.0, engine;dur=[0-9.]+")
 
 
 async def test_bytes_pass_unchanged_both_ways(lab: Lab) -> None:
@@ -197,7 +199,10 @@ async def test_interim_answers_stay_here(lab: Lab) -> None:
     lab.engine.script = script
     caller = await lab.call()
     await caller.post(CHAT)
-    assert await caller.answer() == (200, {**_plain(len(CHAT)), b"x-request-id": lab.records[0].id.encode()}, CHAT)
+    status, headers, body = await caller.answer()
+    assert (status, body) == (200, CHAT)
+    assert _TIMING.fullmatch(headers.pop(b"server-timing"))
+    assert headers == {**_plain(len(CHAT)), b"x-request-id": lab.records[0].id.encode()}
 
 
 def _plain(length: int) -> dict[bytes, bytes]:
@@ -214,6 +219,7 @@ async def test_what_is_meant_for_one_connection_stays_on_it(lab: Lab) -> None:
     caller = await lab.call()
     await caller.post(CHAT, extra=b"X-Request-Id: mine\r\nConnection: X-Hop\r\nX-Hop: 1\r\nAuthorization: Bearer x\r\n")
     _, headers, _ = await caller.answer()
+    assert _TIMING.fullmatch(headers.pop(b"server-timing"))
     assert headers == {**_plain(len(CHAT)), b"server": b"llama.cpp", b"x-request-id": b"mine"}
     assert lab.engine.requests[0].headers == {
         b"host": b"localhost", b"content-length": b"%d" % len(CHAT), b"x-request-id": b"mine"

@@ -13,11 +13,13 @@ Every state has a deadline (`expired`), except SETTLING, and BUSY as long as the
 """
 
 
+from swapper.router.access import is_local
 from swapper.router.errors import ApiError
-from swapper.router.routes import NameIn
-from swapper.router.wire.exchange import Exchange
+from swapper.router.keys import NOBODY, Key, presented
+from swapper.router.routes import NameIn, Route, scope
+from swapper.router.wire.exchange import Exchange, Phase
 from swapper.router.wire.http1 import HEAD_LIMIT, ProtocolError, RequestHead, parse_request
-from swapper.router.wire.intake import Intake, find_model, is_form, refusal
+from swapper.router.wire.intake import Intake, find_model, refusal, where
 from swapper.router.wire.line import FOREVER, ClientLine, Hall, State
 
 AHEAD_LIMIT = 64 * 1024
@@ -37,7 +39,7 @@ _VIEW = memoryview(_BUFFER)
 class Connection(ClientLine):
     """One client's connection."""
 
-    __slots__ = ("_ahead", "_head", "_id", "_intake", "_running", "_searched")
+    __slots__ = ("_ahead", "_head", "_id", "_intake", "_key", "_local", "_route", "_running", "_searched")
 
     def __init__(self, front: Hall) -> None:
         super().__init__(front)
@@ -47,6 +49,9 @@ class Connection(ClientLine):
         self._head: RequestHead | None = None
         self._id = b""
         self._intake: Intake | None = None
+        self._route: Route | None = None
+        self._key: Key = NOBODY
+        self._local: bool | None = None
 
     @property
     def idle(self) -> bool:
@@ -62,6 +67,9 @@ class Connection(ClientLine):
     def buffer_updated(self, nbytes: int) -> None:
         """The loop has read something."""
         data = bytes(_VIEW[:nbytes])
+        if self._exchange is not None and self._exchange.tunnel and self._exchange.phase is Phase.ANSWERING:
+            self._exchange.tell(data)
+            return
         if self._ahead:
             self._ahead += data
             if self._state is not State.HEAD or self._incomplete():
@@ -136,38 +144,61 @@ class Connection(ClientLine):
         except ProtocolError as exc:
             self._refuse(refusal(exc))
             return b""
-        route = front.route(head)
-        if route is None:
-            self._hand_over(data)
-            return b""
         self._head = head
         if head.request_id is not None:
             self._id = head.request_id
-        if head.encoding not in {b"", b"identity"}:
-            self._refuse(ApiError("unsupported_encoding", "The request body is compressed.",
-                                  "Send it without Content-Encoding."))  # fmt: skip
+        preflight = front.services.access.preflight(head.origin) if head.method == b"OPTIONS" else None
+        if preflight is not None and not head.length and not head.chunked:
+            self.transport.write(preflight)
+            return data[end:]
+        try:
+            route = self._welcome(head)
+        except ApiError as error:
+            self._refuse(error)
             return b""
-        form = route.name_in is NameIn.MULTIPART and is_form(head.content_type)
+        if route is None:
+            self._hand_over(data)
+            return b""
+        return self._take_request(head, route, data, end)
+
+    def _welcome(self, head: RequestHead) -> Route | None:
+        """Where a request goes, None for the router itself; raises ApiError where it may not."""
+        front = self._front
+        route = self._route = front.route(head)
+        if self._local is None:
+            self._local = is_local(self.transport.get_extra_info("sockname"))
+        wanted = scope(head.path) if route is None else route.scope
+        shown = presented(head.authorization, head.api_key)
+        self._key = front.services.access.judge(shown, head.host, head.origin, local=self._local, scope=wanted)
+        if route is not None and head.encoding not in {b"", b"identity"}:
+            raise ApiError("unsupported_encoding", "The request body is compressed.",
+                           "Send it without Content-Encoding.")  # fmt: skip
+        return route
+
+    def _take_request(self, head: RequestHead, route: Route, data: bytes, end: int) -> bytes:
+        """A request for an engine, whose head ends there; returns what comes after what has been dealt with."""
+        front = self._front
+        name_in = where(route, head)
         length = head.length or 0
         stop = end + length
         most = min(front.settings.max_body, front.services.spool.memory_limit)
         if head.chunked or stop > len(data) or length > most:
-            return self._begin_body(head, data[end:], form=form)
+            return self._begin_body(head, data[end:], name_in)
         body = data[end:stop]
         exchange = self._begin()
         try:
-            found = find_model(head, body, form=form)
+            found = find_model(head, body, name_in)
         except ApiError as error:
             exchange.fail(error)
         else:
             exchange.start(found, body, None)
         return data[stop:]
 
-    def _begin_body(self, head: RequestHead, data: bytes, *, form: bool) -> bytes:
+    def _begin_body(self, head: RequestHead, data: bytes, name_in: NameIn) -> bytes:
         """The body has not come yet, or not all of it."""
         settings, spool = self._front.settings, self._front.services.spool
         try:
-            self._intake = Intake(head, spool, settings.max_body, self._stored, form=form)
+            self._intake = Intake(head, spool, settings.max_body, self._stored, name_in)
         except ApiError as error:
             self._refuse(error)
             return b""
@@ -224,13 +255,14 @@ class Connection(ClientLine):
     def _begin(self) -> Exchange:
         """The body has come: the request goes its way."""
         head = self._head
-        if head is None:
+        if head is None or self._route is None:
             raise RuntimeError("a body without a head")
         self._state = State.BUSY
         self.deadline = FOREVER
         if self.paused:
             self._watch_flushing()
-        self._exchange = Exchange(self._front.services, self, self._now, head, self._id)
+        services = self._front.services
+        self._exchange = Exchange(services, self, self._now, head, self._id, self._route, self._key)
         return self._exchange
 
     def _hand_over(self, data: bytes) -> None:
@@ -272,8 +304,9 @@ class Connection(ClientLine):
         """Answer with an error in the middle of a request, whose rest is not wanted."""
         self._drop_body()
         self._id = self._id or self._front.next_id()
-        sent = self.reply(error, self._id, keep=False)
-        self._front.refused(self._head, self._id, error, sent)
+        cors = self._front.services.access.cors(self._head.origin) if self._head is not None else b""
+        sent = self.reply(error, self._id, keep=False, extra=cors + b"Server-Timing: queue;dur=0.0\r\n")
+        self._front.refused(self._head, self._route, self._id, error, sent)
         self._state = State.LINGERING
         self._ahead.clear()
         self.deadline = self._now() + self._front.settings.linger

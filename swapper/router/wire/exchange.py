@@ -1,8 +1,8 @@
 """One request, from its whole body to the end of its answer.
 
-PREPARING  media that the body names are fetched, before a lease is asked for: a slow download must not hold a GPU.
-WAITING    a lease has been asked for.
-SENDING    the lease is there, the engine has the request or is getting it; nothing has been answered yet.
+PREPARING  the body is made what the engine shall get, before a lease is asked for: a slow download must not hold a GPU.
+WAITING    a lease has been asked for. A client that wants a stream is told from time to time what it waits for.
+SENDING    the lease is there, the engine has the request or is getting it; nothing of its answer has come yet.
 ANSWERING  bytes of the engine's answer have gone to the client.
 EXPLAINING it failed before that, and the error is being put together. There is no lease any more.
 OVER       the lease is released, the engine's connection given back or closed, files let go, tasks cancelled.
@@ -14,15 +14,20 @@ chunk.
 
 import asyncio
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from swapper.core.model import Failure
 from swapper.router.errors import ApiError, from_failure
+from swapper.router.keys import Key
+from swapper.router.routes import NameIn, Route
 from swapper.router.runtime import Ticket
+from swapper.router.wire import tales
+from swapper.router.wire.answer import Answer
 from swapper.router.wire.body import Body, Store, splice
-from swapper.router.wire.found import Found, MediaRef
+from swapper.router.wire.found import Found
 from swapper.router.wire.http1 import RequestHead, ResponseHead
-from swapper.router.wire.ports import Line, Record, Services
+from swapper.router.wire.ports import Line, Record, Services, Target
+from swapper.router.wire.prepare import filtered, prepare
 from swapper.router.wire.upstream import Upstream
 
 _CLIENT_GONE = 499  # what many servers log for a client that left; never sent
@@ -45,14 +50,15 @@ class Exchange:
     Attributes:
         ticket: Set by the leases.
         method: The request's.
-        version: Minor HTTP version of the client.
+        tunnel: The client wants a WebSocket.
         phase: Where it stands.
-        keep: Whether the client's connection is to be kept afterwards.
+        answer: What the client gets.
     """
 
-    __slots__ = ("_admitted", "_asked_again", "_began", "_body", "_data", "_first", "_head", "_id", "_line",
-                 "_model", "_now", "_received", "_sent", "_services", "_socket", "_status", "_store", "_task",
-                 "_upstream", "keep", "method", "phase", "ticket", "version")  # fmt: skip
+    __slots__ = ("_admitted", "_asked_again", "_began", "_body", "_data", "_entered", "_first", "_found", "_head",
+                 "_id", "_key", "_line", "_loading", "_model", "_now", "_received", "_route", "_services", "_socket",
+                 "_store", "_target", "_task", "_timer", "_upstream", "answer", "method", "phase", "ticket",
+                 "tunnel")  # fmt: skip
 
     def __init__(
         self,
@@ -61,30 +67,37 @@ class Exchange:
         now: Callable[[], float],
         head: RequestHead,
         request_id: bytes,
+        route: Route,
+        key: Key,
     ) -> None:
         """A request has come in whole."""
         self.ticket: Ticket | None = None
         self.method = head.method
-        self.version = head.version
         self.phase = Phase.PREPARING
-        self.keep = not head.close
+        self.answer = Answer(line, head, request_id, services.access.cors(head.origin) if head.origin else b"")
+        self.tunnel = route.tunnel and head.upgrade == b"websocket"
         self._services = services
         self._line = line
         self._now = now
         self._head = head
         self._id = request_id
+        self._route = route
+        self._key = key
+        self._entered = False
+        self._found = Found("")
+        self._target = Target("")
+        self._model = ""
         self._data: bytes | None = None
         self._store: Store | None = None
         self._body: Body | None = None
         self._received = 0
-        self._model = ""
         self._socket = ""
         self._upstream: Upstream | None = None
         self._task: asyncio.Task[None] | None = None
-        self._status = 0
-        self._sent = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._asked_again = False
         self._began = now()
+        self._loading = 0.0
         self._admitted: float | None = None
         self._first: float | None = None
 
@@ -97,11 +110,11 @@ class Exchange:
         """Begin.
 
         Args:
-            found: What the body says.
+            found: What the request says.
             data: The body, where it is one piece of memory.
             store: Else, what has it, settled.
         """
-        self._model = found.model
+        self._found, self._model = found, found.model
         self._data = data
         if data is not None:
             self._received = len(data)
@@ -109,51 +122,91 @@ class Exchange:
             self._store = store
             self._received = store.size
         try:
-            self._model = self._services.resolve(found.model)
+            self._enter()
         except ApiError as error:
             self.fail(error)
             return
-        if found.media:
-            self._task = self._line.spawn(self._prepare(found.media), "fetch media")
+        self._prepare()
+
+    def _enter(self) -> None:
+        services, route = self._services, self._route
+        if route.name_in is NameIn.PATH:
+            self._target = services.directory.locate(self.method, self._head.target)
+        else:
+            self._target = services.directory.resolve(self._found.model, route)
+        self._model = self._target.name
+        if (busy := services.gate.enter(self._key)) is not None:
+            raise busy
+        self._entered = True
+
+    def _prepare(self) -> None:
+        # Only a body that has been scanned as JSON is known to be some.
+        filters = self._target.filters if self._route.name_in is NameIn.JSON else None
+        if self._found.media or (filters is not None and self._store is not None):
+            self._task = self._line.spawn(self._prepare_body(), "prepare body")
             return
         if self._store is not None:
             self._body = splice(self._services.spool, self._store, ())
+        elif filters is not None and self._data is not None:
+            self._data = filtered(self._data, filters)
         self._ask()
 
-    async def _prepare(self, refs: Sequence[MediaRef]) -> None:
-        """Fetch media, and put them in the place of their URLs."""
-        spool = self._services.spool
-        store = self._store
+    async def _prepare_body(self) -> None:
+        services, store = self._services, self._store
         if store is None:
-            store = self._store = Store(spool, lambda: None)
+            store = self._store = Store(services.spool, lambda: None)
             store.write(self._data or b"")
         try:
-            urls = tuple(dict.fromkeys(ref.url for ref in refs))
-            fetched = await self._services.media.fetch(urls, store.size)
+            self._body = await prepare(services.spool, services.media, store, self._found.media, self._target.filters)
         except ApiError as error:
             self._task = None
             self.fail(error)
             return
-        self._body = splice(spool, store, [(ref.start, ref.end, fetched[ref.url].segments()) for ref in refs])
-        for media in fetched.values():
-            media.close()
         self._data = None
         self._task = None
         self._ask()
 
     def _ask(self) -> None:
         self.phase = Phase.WAITING
-        self._services.leases.request(self._model, self)
+        leases, route = self._services.leases, self._route
+        if route.passive:
+            place = leases.peek(self._model)
+            if isinstance(place, Failure):
+                self.rejected(place)
+            else:
+                self.admitted(place)
+            return
+        leases.request(self._model, self, light=route.light)
+        if self.phase is Phase.WAITING and self._found.stream and self._head.version:
+            self._tell_later(self._services.comments.first)
 
     def rejected(self, failure: Failure) -> None:
         """There will be no lease."""
         self._explain(failure)
 
+    def _tell_later(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._tell)
+
+    def _tell(self) -> None:
+        """Say what is being waited for, which also keeps proxies and clients from giving up."""
+        self._tell_later(self._services.comments.again)
+        if self._line.paused:
+            return
+        if not self.answer.opened:
+            self.answer.open()
+        sentence = self._services.situation(self._model, self.ticket)
+        if self._target.loading_message and self._route.path == tales.CHAT:
+            self.answer.event(tales.reasoning(sentence, self._found.model, self._id))
+        else:
+            self.answer.event(tales.comment(sentence))
+
     # With the lease
 
-    def admitted(self, socket: str, loading: float = 0.0) -> None:  # noqa: ARG002 — the contract's
+    def admitted(self, socket: str, loading: float = 0.0) -> None:
         """Forward now."""
+        self._stop_telling()
         self._admitted = self._now()
+        self._loading = loading
         self._socket = socket
         self.phase = Phase.SENDING
         upstream = self._services.pool.take(socket)
@@ -161,6 +214,11 @@ class Exchange:
             self._task = self._line.spawn(self._connect(), "connect")
         else:
             self._send(upstream)
+
+    def _stop_telling(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _connect(self) -> None:
         """Send the request on a fresh connection."""
@@ -202,38 +260,59 @@ class Exchange:
 
     def _request_head(self, length: int) -> bytes:
         head = self._head
-        framing = b"Content-Length: %d\r\n" % length if length or head.method != b"GET" else b""
+        framing = b"Content-Length: %d\r\n" % length if length or head.method == b"POST" else b""
+        if self.tunnel:
+            framing = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
         return b"%b %b HTTP/1.1\r\nHost: localhost\r\n%b%bX-Request-Id: %b\r\n\r\n" % (
-            head.method, head.target, head.fields, framing, self._id)  # fmt: skip
+            head.method, self._target.path or head.target, head.fields, framing, self._id)  # fmt: skip
+
+    @property
+    def framed(self) -> bool:
+        """Whether the client gets the engine's chunks as they are."""
+        return self.answer.framed
 
     def begun(self, head: ResponseHead) -> bytes:
         """The engine answers; this is the head for the client."""
         self._first = self._now()
-        self._status = head.status
         self.phase = Phase.ANSWERING
-        framing = b""
-        if head.chunked and self.version:
-            framing = b"Transfer-Encoding: chunked\r\n"
-        elif head.length is None:
-            self.keep = False
-        if self._line.closing:
-            self.keep = False
-        if not self.keep:
-            framing += b"Connection: close\r\n"
         if self._line.paused and self._upstream is not None:
             self._upstream.pause()
-        return b"HTTP/1.1 %b\r\n%b%bX-Request-Id: %b\r\n\r\n" % (head.line, head.fields, framing, self._id)
+        if head.status == 101:
+            return self.answer.switch(head)
+        self.tunnel = False
+        return self.answer.begin(head, self._timing())
+
+    def _timing(self) -> bytes:
+        """`Server-Timing` (W3C, "Server Timing"), in milliseconds."""
+        first = self._first if self._first is not None else self._now()
+        admitted = self._admitted if self._admitted is not None else first
+        queued = admitted - self._began - self._loading
+        return b"Server-Timing: queue;dur=%.1f, load;dur=%.1f, engine;dur=%.1f\r\n" % (
+            queued * 1000, self._loading * 1000, (first - admitted) * 1000)  # fmt: skip
 
     def write(self, data: bytes) -> None:
         """Bytes of the answer."""
-        self._sent += len(data)
-        self._line.transport.write(data)
+        self.answer.write(data)
+
+    def tell(self, data: bytes) -> None:
+        """What the client sends through its WebSocket."""
+        if self._upstream is not None and not self._upstream.tell(data):
+            self._line.hold(on=True)
+
+    def caught_up(self) -> None:
+        """The engine takes more of it."""
+        if self.tunnel:
+            self._line.hold(on=False)
 
     def finished(self) -> None:
-        """The answer is complete."""
+        """The engine's answer is complete."""
         self._upstream = None
-        self._over("")
-        self._line.answered(keep=self.keep)
+        good = self.answer.end()
+        self._over("" if good else "engine_refused")
+        if good:
+            self._line.answered(keep=self.answer.keep)
+        else:
+            self._line.cut(reset=False)
 
     def stale(self) -> None:
         """The kept connection had been closed by the engine: nothing was lost, so try a fresh one."""
@@ -256,7 +335,7 @@ class Exchange:
 
     def gone(self) -> None:
         """The client has left."""
-        self._status = self._status or _CLIENT_GONE
+        self.answer.status = self.answer.status or _CLIENT_GONE
         self._over("client_gone")
 
     def broken(self, why: str) -> None:
@@ -276,12 +355,13 @@ class Exchange:
         if self.phase is not Phase.ANSWERING:
             self._explain(failure)
             return
-        if upstream is not None and upstream.between_events and self.version:
-            event = from_failure(failure).event(self._head.target)
-            self.write(b"%x\r\n%b\r\n" % (len(event), event))
+        between = upstream is not None and upstream.between_events and self._head.version == 1
+        if between or (self.answer.opened and not self.answer.framed):
+            self.answer.event(from_failure(failure).event(self._head.target))
         # A body that ends with the connection is the one whose early end only a reset can tell.
+        unframed = not self.answer.opened and (upstream is None or upstream.until_closed or not self._head.version)
         self._over(failure.code)
-        self._line.cut(reset=upstream is None or upstream.until_closed or not self.version)
+        self._line.cut(reset=unframed)
 
     def _explain(self, failure: Failure) -> None:
         if self.phase is Phase.OVER:
@@ -299,18 +379,21 @@ class Exchange:
         """Answer with an error, as long as nothing else has been answered."""
         if self.phase is Phase.OVER:
             return
+        answer, line = self.answer, self._line
         if self.phase is Phase.ANSWERING:
             self._over(error.code)
-            self._line.cut(reset=True)
+            line.cut(reset=True)
             return
-        self._status = error.status
-        self.keep = self.keep and not self._line.closing
-        self._sent = self._line.reply(error, self._id, keep=self.keep)
+        good = answer.error(error, self._timing())
         self._over(error.code)
-        self._line.answered(keep=self.keep)
+        if good:
+            line.answered(keep=answer.keep)
+        else:
+            line.cut(reset=False)
 
     def _let_go(self) -> None:
-        """Give up lease, connection, task and files."""
+        """Give up lease, connection, task, timer and files."""
+        self._stop_telling()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -332,18 +415,27 @@ class Exchange:
             return
         self.phase = Phase.OVER
         self._let_go()
-        head, began = self._head, self._began
-        record = Record(
-            id=self._id.decode(),
-            model=self._model,
-            method=head.method.decode(),
-            path=head.target.partition(b"?")[0].decode(),
-            status=self._status,
-            queued=None if self._admitted is None else self._admitted - began,
-            first=None if self._first is None else self._first - began,
-            total=self._now() - began,
-            received=self._received,
-            sent=self._sent,
-            reason=reason,
+        if self._entered:
+            self._services.gate.leave(self._key)
+        head, began, answer = self._head, self._began, self.answer
+        tokens = answer.tokens
+        self._services.done(
+            Record(
+                id=self._id.decode(),
+                model=self._model,
+                method=head.method.decode(),
+                path=head.path.decode(),
+                status=answer.status,
+                queued=None if self._admitted is None else self._admitted - began,
+                first=None if self._first is None else self._first - began,
+                total=self._now() - began,
+                received=self._received,
+                sent=answer.sent,
+                reason=reason,
+                route=self._route.path,
+                key=self._key.name,
+                loading=None if self._admitted is None else self._loading,
+                tokens_in=tokens[0],
+                tokens_out=tokens[1],
+            )
         )
-        self._services.done(record)

@@ -27,10 +27,9 @@ class Found(NamedTuple):
     stream: bool = False
 
 
-def model_missing() -> ApiError:
-    """The error for a body that names no model."""
-    return ApiError("model_missing", "The request names no model.",
-                    "Set `model` to one of the names that GET /v1/models lists.", param="model")  # fmt: skip
+def model_missing(hint: str = "Set `model` to one of the names that GET /v1/models lists.") -> ApiError:
+    """The error for a request that names no model."""
+    return ApiError("model_missing", "The request names no model.", hint, param="model")
 
 
 def model_twice() -> ApiError:

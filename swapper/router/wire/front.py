@@ -126,11 +126,13 @@ class Front:
         task.add_done_callback(ended)
         return task
 
-    def refused(self, head: RequestHead | None, request_id: bytes, error: ApiError, sent: int) -> None:
+    def refused(
+        self, head: RequestHead | None, route: Route | None, request_id: bytes, error: ApiError, sent: int
+    ) -> None:
         """A request was answered with an error before its body was there."""
-        method, path = (head.method, head.target.partition(b"?")[0]) if head else (b"", b"")
+        method, path = (head.method, head.path) if head else (b"", b"")
         self.services.done(Record(request_id.decode(), "", method.decode(), path.decode(), error.status, None, None,
-                                  0.0, 0, sent, error.code))  # fmt: skip
+                                  0.0, 0, sent, error.code, route.path if route else ""))  # fmt: skip
 
     # Time
 

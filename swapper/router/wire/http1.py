@@ -202,6 +202,52 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
 _short_request_line = lru_cache(256)(_request_line)
 
 
+class _Asked(_Framing):
+    """What the fields of a request say beside that."""
+
+    __slots__ = ("expects", "host", "hosts", "request_id", "secrets", "upgrade")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expects = False
+        self.host = b""
+        self.hosts = 0
+        self.request_id: bytes | None = None
+        self.secrets: dict[bytes, bytes] | None = None
+        self.upgrade = b""
+
+    def take(self, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            self.hosts += 1
+            self.host = value
+        elif name in _SECRET:
+            self.secrets = self.secrets or {}
+            if self.secrets.setdefault(name, value) != value:
+                raise ProtocolError("invalid_request", "The request carries two different keys.")
+        elif name == b"upgrade":
+            self.upgrade = value.lower()
+        elif name == b"x-request-id":
+            self.request_id = value if _REQUEST_ID.fullmatch(value) else None
+        elif name == b"expect":
+            if value.lower() != b"100-continue":
+                raise ProtocolError("unknown_expectation", "The only expectation understood is `100-continue`.")
+            self.expects = True
+        else:
+            super().take(name, value)
+
+    def check(self, version: int) -> None:
+        super().check(version)
+        if self.hosts > 1 or (self.hosts == 0 and version == 1):
+            raise ProtocolError("invalid_request", "HTTP/1.1 wants exactly one Host field.")
+        if version == 0:
+            self.expects, self.close = False, True
+        if version == 0 or b"upgrade" not in self.named:
+            self.upgrade = b""
+
+
+_NO_SECRETS: dict[bytes, bytes] = {}
+
+
 def parse_request(head: bytes) -> RequestHead:
     """Parse a request head, up to and with the empty line that ends it.
 
@@ -210,49 +256,26 @@ def parse_request(head: bytes) -> RequestHead:
     """
     first, *lines = head[:-4].split(b"\r\n")
     method, target, version = _short_request_line(first) if len(first) < _SHORT else _request_line(first)
-    framing = _Framing()
-    hosts = 0
-    expects = False
-    content_type = encoding = host = origin = b""
-    secrets: dict[bytes, bytes] = {}
-    upgrade = b""
-    request_id: bytes | None = None
+    asked = _Asked()
+    content_type = encoding = origin = b""
     forwarded = []
     for line in lines:
         name, value = _KNOWN.get(line) or _new_field(line)
-        if name is None or name not in _OURS:
-            forwarded.append(line)
-            if name == b"content-type":
-                content_type = value
-            elif name == b"content-encoding":
-                encoding = value.lower()
-            elif name == b"origin":
-                origin = value if not origin else b"null"  # two of them are nobody's
-        elif name == b"host":
-            hosts += 1
-            host = value
-        elif name in _SECRET:
-            if name in secrets and secrets[name] != value:
-                raise ProtocolError("invalid_request", "The request carries two different keys.")
-            secrets[name] = value
-        elif name == b"upgrade":
-            upgrade = value.lower()
-        elif name == b"expect":
-            if value.lower() != b"100-continue":
-                raise ProtocolError("unknown_expectation", "The only expectation understood is `100-continue`.")
-            expects = version == 1
-        elif name == b"x-request-id":
-            request_id = value if _REQUEST_ID.fullmatch(value) else None
-        else:
-            framing.take(name, value)
-    if hosts > 1 or (hosts == 0 and version == 1):
-        raise ProtocolError("invalid_request", "HTTP/1.1 wants exactly one Host field.")
-    framing.check(version)
-    if b"upgrade" not in framing.named or version == 0:
-        upgrade = b""
-    return RequestHead(method, target, version, framing.forwarded(forwarded), framing.length, framing.chunked,
-                       framing.close or version == 0, expects, content_type, encoding, request_id, host, origin,
-                       secrets.get(b"authorization", b""), secrets.get(b"x-api-key", b""), upgrade)  # fmt: skip
+        if name is not None and name in _OURS:
+            asked.take(name, value)
+            continue
+        forwarded.append(line)
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-encoding":
+            encoding = value.lower()
+        elif name == b"origin":
+            origin = b"null" if origin else value  # two of them are nobody's
+    asked.check(version)
+    secrets = asked.secrets or _NO_SECRETS
+    return RequestHead(method, target, version, asked.forwarded(forwarded), asked.length, asked.chunked, asked.close,
+                       asked.expects, content_type, encoding, asked.request_id, asked.host, origin,
+                       secrets.get(b"authorization", b""), secrets.get(b"x-api-key", b""), asked.upgrade)  # fmt: skip
 
 
 def _status_line(line: bytes) -> tuple[int, int, bytes]:

@@ -1,14 +1,17 @@
 """A request's body on its way in: counted or in chunks, kept, and read for the model's name."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from swapper.router.errors import ApiError
+from swapper.router.routes import NameIn, Route
 from swapper.router.wire.body import Spool, Store
 from swapper.router.wire.chunks import Chunks
-from swapper.router.wire.found import Found
+from swapper.router.wire.found import Found, model_invalid, model_missing, model_twice
 from swapper.router.wire.http1 import ProtocolError, RequestHead
 from swapper.router.wire.scan import JsonScanner, inspect
+
+_IN_BODY = frozenset({NameIn.JSON, NameIn.MULTIPART})
 
 
 class Scanner(Protocol):
@@ -26,9 +29,10 @@ def refusal(exc: ProtocolError) -> ApiError:
     return ApiError(exc.code, exc.message, "Send HTTP/1.1 as RFC 9112 has it.")
 
 
-def is_form(content_type: bytes) -> bool:
-    """Whether a Content-Type announces a multipart form."""
-    return content_type[:19].lower() == b"multipart/form-data"
+def where(route: Route, head: RequestHead) -> NameIn:
+    """Where this request names its model: where forms are taken, JSON is too."""
+    is_form = head.content_type[:19].lower() == b"multipart/form-data"
+    return NameIn.JSON if route.name_in is NameIn.MULTIPART and not is_form else route.name_in
 
 
 def _form_scanner(content_type: bytes) -> Scanner:
@@ -37,18 +41,41 @@ def _form_scanner(content_type: bytes) -> Scanner:
     return FormScanner(content_type)
 
 
-def find_model(head: RequestHead, data: bytes, *, form: bool) -> Found:
-    """What a body in memory says.
+def _in_query(target: bytes) -> Found:
+    from urllib.parse import parse_qsl  # noqa: PLC0415 - few requests name their model there
+
+    try:
+        query = target.partition(b"?")[2].decode()
+        names = [value for name, value in parse_qsl(query, errors="strict", max_num_fields=100) if name == "model"]
+    except ValueError as exc:
+        raise model_invalid() from exc
+    if len(names) > 1:
+        raise model_twice()
+    if not names or not names[0]:
+        raise model_missing("Name it in the query, as in ?model=NAME; GET /v1/models lists the names.")
+    return Found(names[0])
+
+
+def find_model(head: RequestHead, data: bytes, name_in: NameIn) -> Found:
+    """What a request says whose body is held in memory.
 
     Raises:
         ApiError: 400.
     """
-    if not form:
-        return inspect(data)
-    scanner = _form_scanner(head.content_type)
-    if data:
-        scanner.feed(data)
-    return scanner.finish()
+    match name_in:
+        case NameIn.JSON:
+            return inspect(data)
+        case NameIn.MULTIPART:
+            scanner = _form_scanner(head.content_type)
+            if data:
+                scanner.feed(data)
+            return scanner.finish()
+        case NameIn.QUERY:
+            return _in_query(head.target)
+        case NameIn.PATH:
+            return Found("")
+        case _:
+            assert_never(name_in)
 
 
 class Intake:
@@ -59,10 +86,10 @@ class Intake:
         ended: All have come.
     """
 
-    __slots__ = ("_chunks", "_form", "_head", "_left", "_max_body", "_scanner", "_spool", "ended", "store")
+    __slots__ = ("_chunks", "_head", "_left", "_max_body", "_name_in", "_scanner", "_spool", "ended", "store")
 
     def __init__(
-        self, head: RequestHead, spool: Spool, max_body: int, notify: Callable[[], None], *, form: bool
+        self, head: RequestHead, spool: Spool, max_body: int, notify: Callable[[], None], name_in: NameIn
     ) -> None:
         """Expect a body.
 
@@ -71,7 +98,7 @@ class Intake:
             spool: Keeps it if it is large.
             max_body: Most bytes it may have.
             notify: Called when some of it has been written to disk, and when that failed.
-            form: It is a multipart form, else JSON.
+            name_in: Where the model's name stands.
 
         Raises:
             ApiError: 413: it is announced to be too large.
@@ -79,7 +106,7 @@ class Intake:
         self._head = head
         self._spool = spool
         self._max_body = max_body
-        self._form = form
+        self._name_in = name_in
         self._left = head.length or 0
         if self._left > max_body:
             raise self._too_large()
@@ -120,9 +147,10 @@ class Intake:
         size = self.store.size + len(payload)
         if size > self._max_body:
             raise self._too_large()
-        if size > self._spool.memory_limit:
+        if size > self._spool.memory_limit and self._name_in in _IN_BODY:
             if self._scanner is None:
-                self._scanner = _form_scanner(self._head.content_type) if self._form else JsonScanner()
+                is_form = self._name_in is NameIn.MULTIPART
+                self._scanner = _form_scanner(self._head.content_type) if is_form else JsonScanner()
                 if self.store.size:
                     self._scanner.feed(self.store.held())
             self._scanner.feed(payload)
@@ -136,8 +164,10 @@ class Intake:
         """
         if self._scanner is not None:
             return self._scanner.finish(), None
+        if not self.store.in_memory:
+            return find_model(self._head, b"", self._name_in), None
         data = self.store.held()
-        return find_model(self._head, data, form=self._form), data
+        return find_model(self._head, data, self._name_in), data
 
     def close(self) -> None:
         """Forget it."""

@@ -64,7 +64,9 @@ class Hall(Protocol):
     ) -> asyncio.Task[None]:
         """Run a task and look after it."""
 
-    def refused(self, head: RequestHead | None, request_id: bytes, error: ApiError, sent: int) -> None:
+    def refused(
+        self, head: RequestHead | None, route: Route | None, request_id: bytes, error: ApiError, sent: int
+    ) -> None:
         """A request was answered before its body was there."""
 
 
@@ -132,9 +134,9 @@ class ClientLine(asyncio.BufferedProtocol, ABC):
     def _bodyless(self) -> bool:
         """Whether answers to the request at hand have no body."""
 
-    def reply(self, error: ApiError, request_id: bytes, *, keep: bool) -> int:
-        """Write an error as an answer; returns its length."""
-        answer = render(error, request_id, keep=keep, with_body=not self._bodyless)
+    def reply(self, error: ApiError, request_id: bytes, *, keep: bool, extra: bytes = b"") -> int:
+        """Write an error as an answer, with further header lines; returns its length."""
+        answer = render(error, request_id, keep=keep, with_body=not self._bodyless, extra=extra)
         self.transport.write(answer)
         return len(answer)
 
@@ -179,6 +181,10 @@ class ClientLine(asyncio.BufferedProtocol, ABC):
         self._state = State.CLOSING
         self._watch_flushing()
         self.transport.close()
+
+    def hold(self, *, on: bool) -> None:
+        """Read no more from the client for now, or read again."""
+        self._set_reading(on=not on)
 
     def _set_reading(self, *, on: bool) -> None:
         if self._reading is not on and not self.transport.is_closing():

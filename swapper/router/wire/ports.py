@@ -5,8 +5,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from swapper.config import Filters
 from swapper.core.model import Failure
+from swapper.router.access import Access
 from swapper.router.errors import ApiError
+from swapper.router.gate import Gate
+from swapper.router.routes import Route
 from swapper.router.runtime import Client, Ticket
 from swapper.router.wire.body import Segment, Spool
 from swapper.router.wire.pool import Pool
@@ -15,8 +19,11 @@ from swapper.router.wire.pool import Pool
 class Leases(Protocol):
     """Who grants leases."""
 
-    def request(self, model: str, client: Client) -> Ticket:
+    def request(self, model: str, client: Client, *, light: bool = False) -> Ticket:
         """Ask for one; sets `client.ticket`, and may call the client before it returns."""
+
+    def peek(self, model: str) -> str | Failure:
+        """The socket of a model that is loaded, without a lease."""
 
 
 class FetchedMedia(Protocol):
@@ -78,6 +85,41 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a request is for.
+
+    Attributes:
+        name: The model's configured name.
+        filters: What is changed in a JSON body on its way there.
+        loading_message: Chats that wait are told why as the model's reasoning.
+        path: Path and query for the engine; None for the client's own.
+    """
+
+    name: str
+    filters: Filters | None = None
+    loading_message: bool = False
+    path: bytes | None = None
+
+
+class Directory(Protocol):
+    """Who knows the models by name."""
+
+    def resolve(self, name: str, route: Route) -> Target:
+        """The model of this name or alias, if it can do what the route is for; raises ApiError."""
+
+    def locate(self, method: bytes, target: bytes) -> Target:
+        """The model in a path such as `/upstream/devstral/v1/chat/completions`; raises ApiError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comments:
+    """When streams that wait are told why, in seconds: after the first time, and then each time."""
+
+    first: float = 3.0
+    again: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """What requests need.
 
@@ -86,7 +128,11 @@ class Services:
         pool: Connections to engines.
         spool: Keeps large bodies.
         media: Fetches media.
-        resolve: From a model's name or alias to its name; raises ApiError.
+        directory: Knows the models by name.
+        access: Decides who may ask.
+        gate: Counts the requests of keys that have a limit.
+        situation: What a request for this model waits for, one sentence.
+        comments: When streams that wait are told so.
         explain: Makes the error for the client of a failure; it may take its time to find out more.
         done: Told of each request when it is over.
     """
@@ -95,9 +141,13 @@ class Services:
     pool: Pool
     spool: Spool
     media: MediaSource
-    resolve: Callable[[str], str]
+    directory: Directory
+    access: Access
+    gate: Gate
+    situation: Callable[[str, Ticket | None], str]
     explain: Callable[[Failure, str], Awaitable[ApiError]]
     done: Callable[[Record], None]
+    comments: Comments = Comments()
 
 
 class Line(Protocol):
@@ -116,8 +166,11 @@ class Line(Protocol):
     def cut(self, *, reset: bool) -> None:
         """The answer ends here, and not well."""
 
-    def reply(self, error: ApiError, request_id: bytes, *, keep: bool) -> int:
-        """Write an error as an answer; returns its length."""
+    def reply(self, error: ApiError, request_id: bytes, *, keep: bool, extra: bytes) -> int:
+        """Write an error as an answer, with further header lines; returns its length."""
+
+    def hold(self, *, on: bool) -> None:
+        """Read no more from the client for now, or read again."""
 
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         """Run a task that somebody looks after."""

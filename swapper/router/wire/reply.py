@@ -15,7 +15,7 @@ def _reason(status: int) -> bytes:
         return b"Error"
 
 
-def render(error: ApiError, request_id: bytes, *, keep: bool, with_body: bool) -> bytes:
+def render(error: ApiError, request_id: bytes, *, keep: bool, with_body: bool, extra: bytes = b"") -> bytes:
     """The whole answer.
 
     Args:
@@ -23,9 +23,10 @@ def render(error: ApiError, request_id: bytes, *, keep: bool, with_body: bool) -
         request_id: Of the request that is answered.
         keep: Whether the connection is kept; if not, the answer says so.
         with_body: False for an answer to HEAD.
+        extra: Further lines of the header, each with its CRLF.
     """
     body = error.body
-    extra = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in error.headers.items())
+    extra += b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in error.headers.items())
     if not keep:
         extra += b"Connection: close\r\n"
     return b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%bX-Request-Id: %b\r\n\r\n%b" % (

@@ -37,16 +37,28 @@ _ABORTED = re.compile(rb'"finish_reason": ?"abort"')
 
 
 class Job(Protocol):
-    """The request on a connection: what it is told."""
+    """The request on a connection: what it is told.
+
+    Attributes:
+        method: The request's.
+        tunnel: The engine may go on with another protocol.
+    """
 
     method: bytes
-    version: int
+    tunnel: bool
+
+    @property
+    def framed(self) -> bool:
+        """Whether chunks go on as they are; else their payload does."""
 
     def begun(self, head: ResponseHead) -> bytes:
         """The response has begun; returns the head for the client, which goes before its body."""
 
     def write(self, data: bytes) -> None:
         """Bytes for the client."""
+
+    def caught_up(self) -> None:
+        """The engine takes more of what the client sends."""
 
     def finished(self) -> None:
         """The response is complete; the connection is somebody else's."""
@@ -137,6 +149,11 @@ class Upstream(asyncio.BufferedProtocol):
         self._transport.write(data)
         self._sent = True
 
+    def tell(self, data: bytes) -> bool:
+        """Send more through a tunnel; returns whether the engine keeps up."""
+        self._transport.write(data)
+        return not self._paused
+
     async def stream(self, head: bytes, body: Body) -> None:
         """Send a request whose body is not held in memory."""
         self._transport.write(head)
@@ -154,6 +171,8 @@ class Upstream(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """The engine has caught up."""
         self._paused = False
+        if self.job is not None:
+            self.job.caught_up()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -199,9 +218,11 @@ class Upstream(asyncio.BufferedProtocol):
         """Pass on what has come, and see whether that was all."""
         before = b""
         if self._mode is _Mode.HEAD:
-            before, data = self._read_head(job, data)
-            if not before:
+            rest = self._find_head(data, job)
+            if rest is None:
                 return
+            head, data = rest
+            before = job.begun(head)
         done = gives_up = False
         if self._mode is _Mode.CHUNKS:
             data, gives_up = _before_abort(data) if _ABORT in data else (data, False)
@@ -224,8 +245,8 @@ class Upstream(asyncio.BufferedProtocol):
         elif done:
             self._finish()
 
-    def _read_head(self, job: Job, data: bytes) -> tuple[bytes, bytes]:
-        """Read the head; returns the one for the client, empty as long as it is not whole, and what follows."""
+    def _find_head(self, data: bytes, job: Job) -> tuple[ResponseHead, bytes] | None:
+        """Read the head; returns it and what follows, or None as long as it is not whole."""
         if self._held:
             data = self._held + data
             self._held = b""
@@ -235,16 +256,18 @@ class Upstream(asyncio.BufferedProtocol):
                 if len(data) > HEAD_LIMIT:
                     raise ProtocolError("engine_broke_off", "the response head is too large.")
                 self._held = data
-                return b"", b""
+                return None
             head = parse_response(data[:end], job.method)
             data = data[end:]
-            if head.status >= 200:
+            if head.status >= 200 or (head.status == 101 and job.tunnel):
                 break
             if head.status == 101:
                 raise ProtocolError("engine_broke_off", "it switches protocols unasked.")
         self._close = head.close
         self._events = head.events and head.chunked
-        if head.length is not None:
+        if head.status == 101:
+            self._mode, self._close = _Mode.REST, True
+        elif head.length is not None:
             self._mode = _Mode.LENGTH
             self._left = head.length
         elif head.chunked:
@@ -253,12 +276,12 @@ class Upstream(asyncio.BufferedProtocol):
             self._tail = _EVENT_ENDS[0]  # no event has begun
         else:
             self._mode = _Mode.REST
-        return job.begun(head), data
+        return head, data
 
     def _read_chunks(self, job: Job, data: bytes) -> bytes:
-        """Follow the chunks; returns what goes on: the bytes as they are, or the payload for an HTTP/1.0 client."""
+        """Follow the chunks; returns what goes on: the bytes as they are, or their payload."""
         chunks = self._chunks
-        sink: list[bytes] | None = None if job.version else []
+        sink: list[bytes] | None = None if job.framed else []
         end = chunks.feed(data, sink)
         if end < len(data):
             self._close = True
