@@ -18,7 +18,9 @@ def validate(scheduler: Scheduler) -> None:
         InvariantError: With the first one that does not hold.
     """
     _requests(scheduler)
+    _places(scheduler)
     _states(scheduler)
+    _patience(scheduler)
     _budgets(scheduler)
     _progress(scheduler)
 
@@ -36,6 +38,31 @@ def _requests(scheduler: Scheduler) -> None:
     _require(dict(placed) == known, f"requests {sorted(placed)} are not where they are known to be, {known}")
 
 
+def _places(scheduler: Scheduler) -> None:
+    """Light requests are known as such as long as they are there; nobody waits who could have a lease."""
+    for record in scheduler.records():
+        name, limit = record.name, record.limit
+        _require(record.light <= record.waiting.keys(), f"{name} keeps {record.light} as waiting and light")
+        _require(record.aside <= record.leases.keys(), f"{name} keeps {record.aside} as leases that are light")
+        _require(limit is None or limit > 0, f"{name} can never serve anybody: its limit is {limit}")
+        if record.state is State.READY:
+            _require(not record.light, f"{name} is ready and lets light requests wait")
+            _require(not record.waiting or record.full, f"{name} is ready and lets {len(record.waiting)} wait")
+
+
+def _patience(scheduler: Scheduler) -> None:
+    """Nobody waits longer than `queue_timeout`: the time to look is set, and so is the clock."""
+    first = scheduler.deadline()
+    for record in scheduler.records():
+        name, patience = record.name, record.patience
+        since = [wait.since for wait in record.waiting.values()]
+        _require(since == sorted(since), f"those who wait for {name} are not in their order")
+        if patience is not None:
+            _require(record.timer is not None and record.timer <= patience, f"{name}'s oldest wait has no timer")
+        if record.timer is not None:
+            _require(first is not None and first <= record.timer, f"{name}'s timer is not in the heap")
+
+
 def _states(scheduler: Scheduler) -> None:
     for record in scheduler.records():
         name, state = record.name, record.state
@@ -45,8 +72,6 @@ def _states(scheduler: Scheduler) -> None:
             _require(record.deadline is not None, f"{name} is {state} without a deadline")
         if record.deadline is not None:
             _require(record.timer is not None and record.timer <= record.deadline, f"{name}'s deadline has no timer")
-        if state is State.READY and record.waiting:
-            _require(record.full, f"{name} is ready and lets {len(record.waiting)} wait")
         if state is State.DRAINING:
             _require(bool(record.leases), f"{name} drains nothing")
         claimed = name in scheduler.claims

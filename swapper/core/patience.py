@@ -1,6 +1,5 @@
 """What becomes of those who take too long, when time passes."""
 
-from itertools import takewhile
 from typing import assert_never
 
 from swapper.core import failures, outlook, reasons
@@ -36,7 +35,7 @@ class Patience(Seating):
         limit = record.spec.queue_timeout
         if limit is None:
             return
-        tired = list(takewhile(lambda request: record.waiting[request].since + limit <= now, record.waiting))
+        tired = [request for request, wait in record.waiting.items() if wait.since + limit <= now]
         for request in tired:
             del record.waiting[request], self._requests[request]
             record.light.discard(request)

@@ -11,7 +11,8 @@ from swapper.core.scheduler import Scheduler
 
 
 def spec(name: str, *gpus: int, parts: int = 1_000_000, pinned: bool = False, ttl: float | None = None,
-         concurrency: int | None = None, queue: int | None = None, fingerprint: str = "") -> ModelSpec:  # fmt: skip
+         concurrency: int | None = None, queue: int | None = None, queue_timeout: float | None = None,
+         fingerprint: str = "") -> ModelSpec:  # fmt: skip
     return ModelSpec(
         name,
         tuple(Demand(gpu, parts) for gpu in gpus or (0,)),
@@ -19,6 +20,7 @@ def spec(name: str, *gpus: int, parts: int = 1_000_000, pinned: bool = False, tt
         ttl=ttl,
         concurrency=concurrency,
         queue=queue,
+        queue_timeout=queue_timeout,
         fingerprint=fingerprint,
     )
 
@@ -46,24 +48,30 @@ class Playbook:
         self.announced += [action for action in actions if isinstance(action, Announce)]
         return [action for action in actions if not isinstance(action, Announce)]
 
-    def ask(self, model: str) -> tuple[int, list[Action]]:
+    def ask(self, model: str, *, light: bool = False) -> tuple[int, list[Action]]:
         request = next(self.requests)
-        return request, self.feed(RequestArrived(request, model))
+        return request, self.feed(RequestArrived(request, model, light))
 
     def over(self, request: int) -> list[Action]:
         return self.feed(RequestOver(request))
 
     def unit(
-        self, model: str, active: ActiveState, *, failure: Failure | None = None, new: bool = False
-    ) -> list[Action]:
+        self, model: str, active: ActiveState, *, failure: Failure | None = None, new: bool = False,
+        slots: int | None = None
+    ) -> list[Action]:  # fmt: skip
         record = self.scheduler.record(model)
         known = record.invocation if record else ""
         invocation = f"i{next(self.invocations)}" if new else known
-        return self.feed(UnitChanged(model, active, invocation, failure))
+        return self.feed(UnitChanged(model, active, invocation, failure, slots))
 
-    def comes_up(self, model: str) -> list[Action]:
+    def comes_up(self, model: str, *, after: float = 0.0, slots: int | None = None) -> list[Action]:
         """The unit goes through activating to active, in a new invocation."""
-        return self.unit(model, ActiveState.ACTIVATING, new=True) + self.unit(model, ActiveState.ACTIVE)
+        actions = self.unit(model, ActiveState.ACTIVATING, new=True)
+        return actions + self.passes(after) + self.unit(model, ActiveState.ACTIVE, slots=slots)
+
+    def told(self, model: str, slots: int) -> list[Action]:
+        """The engine says how much it does at once."""
+        return self.unit(model, ActiveState.ACTIVE, slots=slots)
 
     def goes_down(self, model: str) -> list[Action]:
         """The unit goes through deactivating to inactive."""
@@ -83,12 +91,20 @@ class Playbook:
         self.now = end
         return actions
 
-    def ready(self, model: str) -> int:
+    def ready(self, model: str, *, after: float = 0.0, slots: int | None = None) -> int:
         """Have a model loaded by a request, which is left running."""
         request, actions = self.ask(model)
         assert actions == [StartUnit(model)]
-        assert self.comes_up(model) == [Admit(request, model)]
+        assert self.comes_up(model, after=after, slots=slots) == [Admit(request, model, after)]
         return request
+
+    def answers(self, model: str, *seconds: float) -> None:
+        """A ready model answers requests that take so long, one after the other."""
+        for duration in seconds:
+            request, actions = self.ask(model)
+            assert actions == [Admit(request, model)]
+            self.passes(duration)
+            self.over(request)
 
     def state(self, model: str) -> State:
         record = self.scheduler.record(model)

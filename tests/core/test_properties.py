@@ -19,6 +19,7 @@ from swapper.core.events import (
 )
 from swapper.core.invariants import validate
 from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State
+from swapper.core.reasons import Cause, Reason, cause_of
 from swapper.core.scheduler import Scheduler
 
 NAMES = "abcd"
@@ -35,7 +36,8 @@ specs = st.builds(
     load_timeout=st.just(50.0),
     drain_timeout=st.just(30.0),
     concurrency=st.sampled_from([None, 1, 2]),
-    queue=st.sampled_from([None, 2]),
+    queue=st.sampled_from([None, 0, 2]),
+    queue_timeout=st.sampled_from([None, None, 3.0, 45.0]),
     fingerprint=st.sampled_from("12"),
 )
 configs = st.builds(
@@ -61,7 +63,8 @@ class Histories(RuleBasedStateMachine):
         self.now = 0.0
         self.requests = 0
         self.invocations = 0
-        self.waiting: set[int] = set()
+        self.waiting: dict[int, float] = {}
+        self.light: set[int] = set()
         self.leased: dict[int, str] = {}
         self.units = dict.fromkeys(NAMES, ActiveState.INACTIVE)
         self.ids = dict.fromkeys(NAMES, "")
@@ -69,9 +72,15 @@ class Histories(RuleBasedStateMachine):
         self.feed(ConfigApplied(tuple(_named(ModelSpec("?"), name) for name in NAMES), (Gpu(0),)))
 
     def feed(self, event: Event) -> None:
-        for action in self.scheduler.handle(event, self.now):
+        actions = self.scheduler.handle(event, self.now)
+        for action in actions:
             self.carry_out(action)
         validate(self.scheduler)
+        for action in actions:
+            if isinstance(action, Admit) and action.request not in self.light:
+                record = self.scheduler.record(action.model)
+                assert record is not None
+                assert record.limit is None or record.busy <= record.limit, "admitted beyond the limit"
 
     def carry_out(self, action: Action) -> None:
         match action:
@@ -80,34 +89,54 @@ class Histories(RuleBasedStateMachine):
             case StopUnit():
                 self.jobs[action.model] = "stop"
             case Admit():
-                self.waiting.remove(action.request)
                 self.leased[action.request] = action.model
+                self.waited(action.request, at_least=action.loading)
             case Reject():
-                self.waiting.remove(action.request)
+                self.waited(action.request, at_least=0.0)
+                assert action.failure.retry_after is None or action.failure.retry_after >= 0
             case Abort():
                 assert self.leased.pop(action.request) == action.model
+                assert action.failure.retry_after in {None, 0.0}
             case Announce():
                 assert action.old is not action.new
+                assert isinstance(action.reason, Reason)
+                assert cause_of(action.reason) in Cause
 
-    def report(self, name: str, state: ActiveState, failure: Failure | None = None) -> None:
+    def waited(self, request: int, *, at_least: float) -> None:
+        arrival = self.waiting.pop(request)
+        assert 0 <= at_least <= self.now - arrival
+
+    def report(
+        self, name: str, state: ActiveState, failure: Failure | None = None, slots: int | None = None
+    ) -> None:
         if self.units[name] in {ActiveState.INACTIVE, ActiveState.FAILED} and state is ActiveState.ACTIVATING:
             self.invocations += 1
             self.ids[name] = str(self.invocations)
         self.units[name] = state
-        self.feed(UnitChanged(name, state, self.ids[name], failure))
+        self.feed(UnitChanged(name, state, self.ids[name], failure, slots))
 
-    @rule(name=models)
-    def request(self, name: str) -> None:
+    @rule(name=models, light=st.sampled_from([False, False, True]))
+    def request(self, name: str, *, light: bool) -> None:
         self.requests += 1
-        self.waiting.add(self.requests)
-        self.feed(RequestArrived(self.requests, name))
+        self.waiting[self.requests] = self.now
+        if light:
+            self.light.add(self.requests)
+        record = self.scheduler.record(name)
+        at_once = light and record is not None and record.state is State.READY
+        self.feed(RequestArrived(self.requests, name, light))
+        assert self.requests in self.leased or not at_once, "a light request waits for a model that is there"
+
+    @rule(name=models, slots=st.integers(0, 3))
+    def slots_become_known(self, name: str, slots: int) -> None:
+        if self.units[name] is ActiveState.ACTIVE:
+            self.report(name, ActiveState.ACTIVE, slots=slots)
 
     @precondition(lambda self: self.leased or self.waiting)
     @rule(data=st.data())
     def request_ends(self, data: st.DataObject) -> None:
         request = data.draw(st.sampled_from(sorted([*self.leased, *self.waiting])))
         self.leased.pop(request, None)
-        self.waiting.discard(request)
+        self.waiting.pop(request, None)
         self.feed(RequestOver(request))
 
     @precondition(lambda self: self.jobs)
@@ -169,8 +198,15 @@ class Histories(RuleBasedStateMachine):
     def every_request_is_where_it_should_be(self) -> None:
         waiting = {request for record in self.scheduler.records() for request in record.waiting}
         leased = {request: record.name for record in self.scheduler.records() for request in record.leases}
-        assert waiting == self.waiting
+        assert waiting == self.waiting.keys()
         assert leased == self.leased
+
+    @invariant()
+    def nobody_has_waited_longer_than_he_may(self) -> None:
+        for record in self.scheduler.records():
+            limit = record.spec.queue_timeout
+            if limit is not None and (deadline := self.scheduler.deadline()) is not None and deadline > self.now:
+                assert all(self.now - self.waiting[request] < limit for request in record.waiting)
 
     def teardown(self) -> None:
         """Left alone with an obedient systemd, everything comes to rest: nobody waits for ever."""

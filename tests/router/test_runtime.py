@@ -29,10 +29,12 @@ class Asker:
     def __init__(self, then: Callable[[], object] = lambda: None) -> None:
         self.ticket: Ticket | None = None
         self.heard: list[str] = []
+        self.loading = 0.0
         self._then = then
 
-    def admitted(self, socket: str, loading: float = 0.0) -> None:  # noqa: ARG002 — the contract's
+    def admitted(self, socket: str, loading: float = 0.0) -> None:
         self.heard.append(f"admitted {socket}")
+        self.loading = loading
         self._then()
 
     def rejected(self, failure: Failure) -> None:
@@ -54,6 +56,11 @@ class Stage:
         self.runtime.orders = self.systemd
         models = tuple(ModelSpec(name, (Demand(0),), ttl=ttl) for name, ttl in (("a", None), ("b", None), ("c", 0.01)))
         self.runtime.dispatch(ConfigApplied(models, (Gpu(0),)))
+
+    def state(self, model: str) -> str:
+        record = self.runtime.scheduler.record(model)
+        assert record is not None
+        return record.state
 
     def up(self, model: str) -> None:
         self.runtime.dispatch(UnitChanged(model, ActiveState.ACTIVATING, f"{model}1"))
@@ -167,5 +174,67 @@ def test_those_who_wait_are_turned_away_and_those_who_are_served_are_not() -> No
         assert waits.heard == ["rejected router_stopping"]
         assert served.heard == ["admitted /a.sock"]
         ticket.release()
+
+    staged(play)
+
+
+def test_a_look_at_a_model_loads_nothing_and_puts_off_no_end() -> None:
+    async def play(stage: Stage) -> None:
+        away = stage.runtime.peek("c")
+        assert isinstance(away, Failure)
+        assert (away.code, stage.systemd.told) == ("model_not_loaded", [])
+        stopping = asyncio.Event()
+        stage.runtime.watch(lambda change: stopping.set() if change.new == "stopping" else None)
+        stage.up("c")
+        async with asyncio.timeout(20):
+            while not stopping.is_set():
+                assert stage.runtime.peek("c") == "/c.sock"
+                await asyncio.sleep(0)
+        assert isinstance(stage.runtime.peek("c"), Failure)
+
+    staged(play)
+
+
+def test_a_look_sees_a_model_that_drains_and_none_that_nobody_configured() -> None:
+    async def play(stage: Stage) -> None:
+        stage.up("a")
+        held, waits = stage.runtime.request("a", Asker()), stage.runtime.request("b", Asker())
+        assert stage.state("a") == "draining"
+        assert stage.runtime.peek("a") == "/a.sock"
+        assert isinstance(stage.runtime.peek("nobody"), Failure)
+        waits.release()
+        held.release()
+
+    staged(play)
+
+
+def test_places_in_the_queue() -> None:
+    async def play(stage: Stage) -> None:
+        tickets = [stage.runtime.request("a", Asker()) for _ in range(3)]
+        assert [stage.runtime.place(ticket) for ticket in tickets] == [1, 2, 3]
+        tickets[0].release()
+        assert [stage.runtime.place(ticket) for ticket in tickets] == [0, 1, 2]
+        stage.up("a")
+        assert [stage.runtime.place(ticket) for ticket in tickets] == [0, 0, 0]
+        for ticket in tickets:
+            ticket.release()
+
+    staged(play)
+
+
+def test_who_waited_for_a_load_is_told_how_long_it_took() -> None:
+    async def play(stage: Stage) -> None:
+        asker, late = Asker(), Asker()
+        tickets = [stage.runtime.request("a", asker)]
+        loop = asyncio.get_running_loop()
+        asked, tick = loop.time(), loop.create_future()
+        loop.call_later(0.03, tick.set_result, None)
+        await tick
+        stage.up("a")
+        assert 0.02 < asker.loading <= loop.time() - asked
+        tickets.append(stage.runtime.request("a", late, light=True))
+        assert (late.heard, late.loading) == (["admitted /a.sock"], 0.0)
+        for ticket in tickets:
+            ticket.release()
 
     staged(play)
