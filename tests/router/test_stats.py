@@ -1,6 +1,7 @@
 """What is counted of requests and models, and how it is shown: real records, scheduler, and library."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from swapper.core.scheduler import Scheduler
 from swapper.router.api import families
 from swapper.router.api.metrics import encode
 from swapper.router.stats import BUCKETS, READY, Counts, Stats
+from swapper.router.wire.body import SpoolFile
 from swapper.router.wire.ports import Record
 from tests.lab.exposition import Scraped, read_openmetrics, read_text
 
@@ -202,3 +204,15 @@ def test_both_formats_are_what_their_parsers_read() -> None:
     assert found.value("swapper_model_leases", model="a") == 1
     assert found.value("swapper_model_waiting", model="a") == 2
     assert found.value("process_resident_memory_bytes") > 1e6
+
+
+def test_bodies_on_the_disk_are_seen(tmp_path: Path) -> None:
+    def spooled() -> float:
+        return Scraped.read(encode(counted(), NOTHING, (), "")[0].decode()).value("swapper_spool_bytes")
+
+    assert spooled() == 0
+    file = SpoolFile(tmp_path)
+    file.raw.write(b"x" * 100_000)
+    assert spooled() == 100_000
+    file.close()
+    assert spooled() == 0

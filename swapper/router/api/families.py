@@ -3,9 +3,11 @@
 Names follow Prometheus' "Metric and label naming": base units, `_total` for what only grows.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
@@ -68,6 +70,8 @@ def own(counts: Counts, now: Now) -> Iterator[Metric]:
     yield from _requests(counts)
     yield from _durations(_for_all(now, Times()) | dict(counts.times))
     yield from _models(counts, now)
+    yield _family("swapper_spool_bytes", "What bodies of requests that are under way take on the disk.", (),
+                  [((), _spooled())])  # fmt: skip
     yield from Process(registry=None).collect()
 
 
@@ -76,6 +80,17 @@ class Process(ProcessCollector):
 
     def _boot_time(self) -> float:
         return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _spooled() -> int:
+    """Bytes of the files without a name that this process holds, which are bodies and nothing else (proc_pid_fd(5))."""
+    total = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            target = str(descriptor.readlink())
+            if target.startswith("/") and target.endswith(" (deleted)") and not target.startswith("/memfd:"):
+                total += descriptor.stat().st_size
+    return total
 
 
 def _states(now: Now) -> Iterator[Metric]:
