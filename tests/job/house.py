@@ -138,7 +138,7 @@ def watching(model: str, wanted: str) -> Iterator[Callable[[], None]]:
                 now = present
                 while now != wanted:
                     event = _next_event(response)
-                    now = event["new"] if event.get("model") == model else now
+                    now = event.get("new", now) if event.get("model") == model else now
 
             yield wait
 
