@@ -59,7 +59,7 @@ def test_near_names_are_offered(directory: Directory) -> None:
     assert "Did you mean text?" in refusal(directory, "texd", CHAT).message
 
 
-def test_every_capability_that_a_route_needs_has_words(directory: Directory) -> None:
+def test_every_capability_that_a_route_needs_has_words() -> None:
     for route in ROUTES:
         if route.needs:
             model = Model("x", "llama", Path("/x"), incapable=frozenset({route.needs}))

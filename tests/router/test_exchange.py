@@ -107,7 +107,8 @@ async def test_a_path_of_the_engine_itself(lab: Lab) -> None:
 async def test_an_answer_to_head_has_no_body(lab: Lab) -> None:
     lab.engine.script = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
     caller = await lab.call()
-    await caller.send(b"HEAD /upstream/a/health HTTP/1.1\r\nHost: x\r\n\r\nGET /props?model=a HTTP/1.1\r\nHost: x\r\n\r\n")
+    await caller.send(b"HEAD /upstream/a/health HTTP/1.1\r\nHost: x\r\n\r\n")
+    await caller.send(b"GET /props?model=a HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"Content-Length: 500" in await caller.reader.readuntil(b"\r\n\r\n")
     lab.engine.script = saying(answer(b"next"))
     assert (await caller.answer())[2] == b"next"

@@ -131,6 +131,7 @@ async def test_a_load_that_fails_is_an_event(lab: Lab, path: bytes, event: bytes
 
 async def test_an_engine_that_dies_before_its_first_byte_is_an_event(lab: Lab) -> None:
     async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del request, reader, writer
         raise ConnectionError
 
     lab.engine.script = script
