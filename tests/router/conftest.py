@@ -277,7 +277,7 @@ class Lab:
 
     def locate(self, method: bytes, target: bytes) -> Target:  # noqa: ARG002 - the contract's
         """Whatever the path, it is this model's."""
-        return replace(self.target, path=target.removeprefix(b"/upstream/a"))
+        return self.target._replace(path=target.removeprefix(b"/upstream/a"))
 
     def situation(self, model: str, ticket: Ticket | None) -> str:
         """As the router says it, but short."""

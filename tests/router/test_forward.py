@@ -404,3 +404,15 @@ def test_it_does_not_matter_how_requests_are_cut(cuts: list[int], tmp_path_facto
                 assert (status, headers[b"x-request-id"], returned) == (200, name, body)
 
     asyncio.run(story())
+
+
+async def test_who_may_read_an_answer_is_not_for_the_engine_to_say(lab: Lab) -> None:
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader
+        writer.write(answer(request.body, extra=b"Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: *\r\n"))
+
+    lab.engine.script = script
+    caller = await lab.call()
+    await caller.post(CHAT)
+    _, headers, _ = await caller.answer()
+    assert not [name for name in headers if name.startswith(b"access-control")]

@@ -1,6 +1,5 @@
 """What is counted of requests and models, and how it is shown: real records, scheduler, and library."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ GOOD = Record(
     id="1", model="a", method="POST", path=CHAT, status=200, queued=0.5, first=0.75, total=2.0, received=100, sent=900,
     reason="", route=CHAT, key="alice", loading=0.0, tokens_in=5, tokens_out=7,
 )  # fmt: skip
-REFUSED = replace(GOOD, status=429, queued=None, first=None, total=0.0, reason="queue_full", loading=None,
+REFUSED = GOOD._replace(status=429, queued=None, first=None, total=0.0, reason="queue_full", loading=None,
                   tokens_in=None, tokens_out=None)  # fmt: skip
 NOTHING = families.Now((), 0, 0, 0)
 
@@ -55,7 +54,7 @@ class Stage:
 
 
 def test_requests_are_counted_by_model_route_status_and_key() -> None:
-    counts = counted(GOOD, GOOD, replace(GOOD, key="bob"), replace(GOOD, model="b"), REFUSED)
+    counts = counted(GOOD, GOOD, GOOD._replace(key="bob"), GOOD._replace(model="b"), REFUSED)
     assert counts.requests == {
         ("a", CHAT, 200, "alice"): 2,
         ("a", CHAT, 200, "bob"): 1,
@@ -67,21 +66,21 @@ def test_requests_are_counted_by_model_route_status_and_key() -> None:
 
 
 def test_clients_cannot_make_labels_up() -> None:
-    unknown = replace(REFUSED, status=404, reason="model_not_found")
-    counts = counted(*(replace(unknown, model=f"made-up-{number}" if number else "") for number in range(101)))
+    unknown = REFUSED._replace(status=404, reason="model_not_found")
+    counts = counted(*(unknown._replace(model=f"made-up-{number}" if number else "") for number in range(101)))
     assert counts.requests == {("", CHAT, 404, "alice"): 101}
     assert counts.failed == {("", "model_not_found"): 101}
     assert (counts.times, counts.tokens) == ({}, {})
 
 
 def test_tokens_are_counted_where_the_engine_reported_them() -> None:
-    counts = counted(GOOD, GOOD, replace(GOOD, tokens_in=None, tokens_out=3), replace(GOOD, key="bob"))
+    counts = counted(GOOD, GOOD, GOOD._replace(tokens_in=None, tokens_out=3), GOOD._replace(key="bob"))
     flows = {key: (flow.into, flow.out) for key, flow in counts.tokens.items()}
     assert flows == {("a", "alice"): (10, 17), ("a", "bob"): (5, 7)}
 
 
 def test_the_load_is_no_part_of_the_queue() -> None:
-    times = counted(replace(GOOD, queued=5.0, loading=3.0, first=5.5, total=6.0), GOOD).times["a"]
+    times = counted(GOOD._replace(queued=5.0, loading=3.0, first=5.5, total=6.0), GOOD).times["a"]
     assert (times.queue.sum, sum(times.queue.counts)) == (2.5, 2)
     assert (times.load.sum, sum(times.load.counts)) == (3.0, 1)
     assert (times.first_byte.sum, times.total.sum) == (6.25, 8.0)
@@ -93,14 +92,14 @@ def test_a_refusal_does_not_flatter_the_times() -> None:
 
 
 def test_who_polls_does_not_flatter_the_times() -> None:
-    counts = counted(GOOD, *[replace(GOOD, method="GET", route="/props", queued=0.0, total=0.001)] * 10)
+    counts = counted(GOOD, *[GOOD._replace(method="GET", route="/props", queued=0.0, total=0.001)] * 10)
     assert counts.requests["a", "/props", 200, "alice"] == 10
     assert sum(counts.times["a"].total.counts) == 1
 
 
 @pytest.mark.parametrize("seconds", [0.0, *BUCKETS, 0.3, 601.0])
 def test_a_duration_is_in_all_buckets_from_its_size_on(seconds: float) -> None:
-    text, _ = encode(counted(replace(GOOD, total=seconds)), NOTHING, (), "")
+    text, _ = encode(counted(GOOD._replace(total=seconds)), NOTHING, (), "")
     found = Scraped.read(text.decode())
     buckets = {
         float(labels["le"]): value for labels, value in found.named("swapper_request_duration_seconds_bucket")
@@ -186,7 +185,7 @@ def test_both_formats_are_what_their_parsers_read() -> None:
     stage = Stage()
     stage.feed(RequestArrived(1, "a"))
     stage.unit("a", ActiveState.ACTIVATING, ActiveState.ACTIVE, at=4.0)
-    stage.stats.note(replace(GOOD, key='quote " backslash \\ line\n'))
+    stage.stats.note(GOOD._replace(key='quote " backslash \\ line\n'))
     now = families.Now((families.ModelNow("a", State.READY, 1, 2, [(0, 0.3)]),), 1, 5, 0)
     counts = stage.stats.counts()
     text, content_type = encode(counts, now, (), "")

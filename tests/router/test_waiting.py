@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -181,7 +180,7 @@ async def test_who_wants_no_stream_waits_in_silence_for_a_real_status(lab: Lab, 
 
 
 async def test_reasoning_where_the_model_says_so(lab: Lab) -> None:
-    lab.target = replace(lab.target, loading_message=True)
+    lab.target = lab.target._replace(loading_message=True)
     lab.use(comments=SOON)
     lab.leases.at_once = False
     lab.engine.script = script_of(STREAM + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")

@@ -32,7 +32,11 @@ _SECRET = frozenset({b"authorization", b"x-api-key", b"proxy-authorization", b"c
 _OURS = _SECRET | {b"host", b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"http2-settings",
                    b"expect", b"content-length", b"transfer-encoding", b"x-request-id"}  # fmt: skip
 _THEIRS = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"upgrade",
-                     b"content-length", b"transfer-encoding", b"x-request-id"})  # fmt: skip
+                     b"content-length", b"transfer-encoding", b"x-request-id",
+                     # llama-server lets pages of all origins read its answers; who may is for the router to say.
+                     b"access-control-allow-origin", b"access-control-allow-credentials",
+                     b"access-control-allow-methods", b"access-control-allow-headers",
+                     b"access-control-expose-headers"})  # fmt: skip
 _NOTED = _OURS | _THEIRS | {b"content-type", b"content-encoding", b"origin"}
 
 
@@ -258,6 +262,7 @@ def parse_request(head: bytes) -> RequestHead:
     method, target, version = _short_request_line(first) if len(first) < _SHORT else _request_line(first)
     asked = _Asked()
     content_type = encoding = origin = b""
+    typed = False
     forwarded = []
     for line in lines:
         name, value = _KNOWN.get(line) or _new_field(line)
@@ -266,9 +271,11 @@ def parse_request(head: bytes) -> RequestHead:
             continue
         forwarded.append(line)
         if name == b"content-type":
-            content_type = value
+            if typed:
+                raise ProtocolError("invalid_request", "Content-Type is given twice.")
+            content_type, typed = value, True
         elif name == b"content-encoding":
-            encoding = value.lower()
+            encoding = encoding + b", " + value.lower() if encoding else value.lower()
         elif name == b"origin":
             origin = b"null" if origin else value  # two of them are nobody's
     asked.check(version)

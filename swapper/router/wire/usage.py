@@ -10,10 +10,12 @@ Within what a model says quotes are escaped, so none of this can stand there.
 import re
 
 WINDOW = 8 * 1024
-"""Bytes at the beginning and at the end of an answer in which it is looked for."""
+"""Bytes at the end of an answer in which it is looked for, and at its beginning where it is not there."""
 
-_IN = re.compile(rb'"(?:prompt_tokens|input_tokens)" ?: ?([0-9]{1,9})')
-_OUT = re.compile(rb'"(?:completion_tokens|output_tokens)" ?: ?([0-9]{1,9})')
+_USAGE = b'"usage"'
+_LENGTH = 600
+_IN = re.compile(rb'"(?:prompt|input)_tokens" ?: ?([0-9]{1,9})')
+_OUT = re.compile(rb'"(?:completion|output)_tokens" ?: ?([0-9]{1,9})')
 _TIMED = re.compile(rb'"cache_n" ?: ?([0-9]{1,9}), ?"prompt_n" ?: ?([0-9]{1,9}).{0,400}?"predicted_n" ?: ?([0-9]{1,9})')
 
 
@@ -25,14 +27,17 @@ def tokens(first: bytes, last: bytes) -> tuple[int | None, int | None]:
         last: Its end.
     """
     last = last[-WINDOW:]
-    read, written = _last(_IN, last), _last(_OUT, last)
-    if read is None and written is not None:
-        read = _last(_IN, first[:WINDOW])
-    if read is None and written is None and (timed := _TIMED.search(last)) is not None:
+    read, written = _usage(last, last.rfind(_USAGE))
+    if read is not None:
+        return read, written
+    if written is None and (timed := _TIMED.search(last)) is not None:
         return int(timed[1]) + int(timed[2]), int(timed[3])
-    return read, written
+    early = _usage(first, first.find(_USAGE, 0, WINDOW))
+    return early[0], written if written is not None else early[1]
 
 
-def _last(pattern: re.Pattern[bytes], data: bytes) -> int | None:
-    found = pattern.findall(data)
-    return int(found[-1]) if found else None
+def _usage(data: bytes, at: int) -> tuple[int | None, int | None]:
+    if at < 0:
+        return None, None
+    read, written = _IN.search(data, at, at + _LENGTH), _OUT.search(data, at, at + _LENGTH)
+    return int(read[1]) if read else None, int(written[1]) if written else None
