@@ -409,7 +409,8 @@ def test_it_does_not_matter_how_requests_are_cut(cuts: list[int], tmp_path_facto
 async def test_who_may_read_an_answer_is_not_for_the_engine_to_say(lab: Lab) -> None:
     async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         del reader
-        writer.write(answer(request.body, extra=b"Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: *\r\n"))
+        allowing = b"Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: *\r\n"
+        writer.write(answer(request.body, extra=allowing))
 
     lab.engine.script = script
     caller = await lab.call()
