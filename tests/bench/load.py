@@ -67,7 +67,7 @@ def question(model: str, *, streams: bool) -> bytes:
         "stream": streams,
     }).encode()  # fmt: skip
     return (
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n"
         b"Authorization: Bearer none\r\nAccept-Encoding: identity\r\nContent-Type: application/json\r\n"
         b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     )

@@ -79,7 +79,7 @@ def test_a_client_that_sends_one_byte_a_second_holds_up_nobody_and_is_told() -> 
     chat("alpha")
     with socket.create_connection(("127.0.0.1", 8000)) as slow:
         slow.settimeout(30)
-        slow.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        slow.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
         end = time.monotonic() + 20
         told = b""
         while not told and time.monotonic() < end:
