@@ -34,12 +34,29 @@ class Launch:
     ready: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Where an engine that runs says something of its model.
+
+    Attributes:
+        path: Answers GET with JSON.
+        keys: From the whole answer to the value, key by key.
+    """
+
+    path: str
+    keys: tuple[str | int, ...]
+
+
 class Engine(Protocol):
     """One kind of program that serves a model."""
 
     @property
     def name(self) -> str:
         """The word in the configuration, and the name of the template unit."""
+
+    @property
+    def context(self) -> Told:
+        """Where it says how many tokens one request may take."""
 
     def launch(self, model: Model, config: Config) -> Launch:
         """How to start this model."""

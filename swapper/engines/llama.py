@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from swapper.config import Config, Model
-from swapper.engines.base import Kind, Launch, faults, look, program
+from swapper.engines.base import Kind, Launch, Told, faults, look, program
 
 METRICS = "LLAMA_ARG_ENDPOINT_METRICS"
 
@@ -15,6 +15,7 @@ class Llama:
     """llama-server. It answers to any model's name, so aliases need not be told; it says the name in its replies."""
 
     name = "llama"
+    context = Told("/props", ("default_generation_settings", "n_ctx"))  # of one slot
 
     def launch(self, model: Model, config: Config) -> Launch:
         """`llama-server --model … --host …/http.sock …`."""

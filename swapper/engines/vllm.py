@@ -6,7 +6,7 @@ from typing import assert_never
 
 from swapper.config import Config, Model
 from swapper.core.model import WHOLE
-from swapper.engines.base import UNFINISHED, Kind, Launch, faults, look, program
+from swapper.engines.base import UNFINISHED, Kind, Launch, Told, faults, look, program
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
@@ -16,6 +16,7 @@ class Vllm:
     """`vllm serve`. It answers only to names that it was told, so that bodies reach it unchanged: all of them are."""
 
     name = "vllm"
+    context = Told("/v1/models", ("data", 0, "max_model_len"))
 
     def launch(self, model: Model, config: Config) -> Launch:
         """`vllm serve DIRECTORY --uds …/http.sock …`."""

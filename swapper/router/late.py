@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from swapper.config import Media
 from swapper.router.api.parts import Parts
 from swapper.router.wire.body import Spool
+from swapper.router.wire.http1 import HEAD_LIMIT
 from swapper.router.wire.ports import FetchedMedia
 
 if TYPE_CHECKING:
@@ -165,6 +166,8 @@ def runner(parts: Parts, patience: float) -> "web.AppRunner":
 
     from swapper.router.api.handlers import Api  # noqa: PLC0415
 
+    # What the front has let pass is not too large here: aiohttp's own refusals are plain text.
     return web.AppRunner(
-        Api(parts).application(), handler_cancellation=True, access_log=None, shutdown_timeout=patience
-    )
+        Api(parts).application(), handler_cancellation=True, access_log=None, shutdown_timeout=patience,
+        max_line_size=HEAD_LIMIT, max_field_size=HEAD_LIMIT, max_headers=HEAD_LIMIT,
+    )  # fmt: skip

@@ -4,21 +4,31 @@ Every answer closes its connection, so that the next request comes to the front 
 """
 
 import asyncio
+import dataclasses
 import json
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
 
 from swapper import __version__
 from swapper.config import Model
 from swapper.core.events import UnloadAsked
-from swapper.router.api import page
-from swapper.router.api.catalog import Json, change_fields
+from swapper.router.api import anthropic, cards, page
+from swapper.router.api.asking import Asking
+from swapper.router.api.catalog import Catalog
+from swapper.router.api.endpoints import ENDPOINTS, MOST_LINES
 from swapper.router.api.loading import Loading
+from swapper.router.api.openapi import document
 from swapper.router.api.parts import Parts
+from swapper.router.api.shapes import Cards, Health, Index, Json, Overview, Running, States
 from swapper.router.errors import ApiError
-from swapper.router.feed import Change
+from swapper.router.feed import Change, Progress
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,145 +37,172 @@ _LOG = logging.getLogger(__name__)
 KEEPALIVE = 15.0
 """Seconds between comments in a stream of events in which nothing happens."""
 
+STOPPING = 120.0
+"""Seconds beyond a model's `drain_timeout` after which its unit is said not to stop."""
+
+MOST_TEXT = 8 << 20
+"""Most bytes of a journal that one answer has: the last ones."""
+
+_COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_NAME = r"[\s\S]+(?<!/log)(?<!/load)(?<!/unload)"
+"""Names may have slashes in them. What may follow a name is no part of it: another method would take it so."""
+
 
 class Api:
     """The handlers, on their parts."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._asking = Asking(parts.catalog)
 
     def application(self) -> web.Application:
         """The application, ready to be run."""
         app = web.Application(middlewares=[_envelope])
-        app.add_routes(
-            [
-                web.get("/", self.index),
-                web.get("/ui", self.ui),
-                web.get("/health", self.health),
-                web.get("/metrics", self.metrics),
-                web.get("/running", self.running),
-                web.get("/v1/models", self.models),
-                web.get("/v1/models/{model:.+}", self.model),
-                web.get("/api/models", self.details),
-                web.get("/api/events", self.events),
-                web.get("/api/models/{model:.+}/log", self.log),
-                web.post("/api/models/{model:.+}/load", self.load),
-                web.post("/api/models/{model:.+}/unload", self.unload),
-                web.get("/api/models/{model:.+}", self.detail),
-            ]
-        )
+        handlers = self._handlers()
+        for endpoint in ENDPOINTS:
+            pattern = endpoint.path.replace("{model}", "{model:" + _NAME + "}")
+            add = app.router.add_get if endpoint.method == "GET" else app.router.add_post
+            add(pattern, handlers[endpoint.operation])
+        app.on_cleanup.append(self._asking.close)
         return app
+
+    def _handlers(self) -> Mapping[str, Handler]:
+        return {
+            "index": self.index, "ui": self.ui, "health": self.health, "openapi": self.openapi,
+            "metrics": self.metrics, "running": self.running, "listModels": self.models, "retrieveModel": self.model,
+            "overview": self.overview, "detail": self.detail, "log": self.log, "load": self.load,
+            "unload": self.unload, "events": self.events,
+        }  # fmt: skip
 
     async def index(self, _: web.Request) -> web.StreamResponse:
         """Where things are."""
-        places = {"models": "/v1/models", "status": "/ui", "events": "/api/events"}
-        return web.json_response({"swapper": __version__, **places})
+        return _json(Index(__version__))
+
+    async def openapi(self, _: web.Request) -> web.StreamResponse:
+        """The description of all this."""
+        return web.json_response(document(__version__, keys=self._parts.keyed()))
 
     async def health(self, _: web.Request) -> web.StreamResponse:
         """Whether the router does its work; with what is wrong in the configuration, if anything."""
-        mistakes: list[Json] = [str(mistake) for mistake in self._parts.directory.mistakes]
-        return web.json_response({"status": "degraded" if mistakes else "ok", "configuration": mistakes})
+        mistakes = tuple(str(mistake) for mistake in self._parts.directory.mistakes)
+        return _json(Health("degraded" if mistakes else "ok", mistakes))
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """What Prometheus wants to know, engines' own metrics included."""
         expose = await asyncio.to_thread(_exposition)
         text, content_type = await expose(self._parts, request.headers.get("Accept", ""))
-        return web.Response(body=text, headers={"Content-Type": content_type})
+        response = web.Response(body=text, headers={"Content-Type": content_type})
+        response.enable_compression()
+        return response
 
     async def running(self, _: web.Request) -> web.StreamResponse:
         """Residents."""
-        return web.json_response({"running": self._parts.catalog.running()})
+        return _json(Running(cards.residents(self._parts.catalog)))
 
-    async def models(self, _: web.Request) -> web.StreamResponse:
+    async def models(self, request: web.Request) -> web.StreamResponse:
         """All models, with aliases and state."""
-        await self._parts.orders.refresh()
-        return web.json_response({"object": "list", "data": self._parts.catalog.models()})
+        limit = _number(request, "limit", least=1, most=anthropic.MOST)
+        catalog = await self._looked()
+        found = tuple(cards.card(catalog, model) for model in catalog.places.config.models)
+        if anthropic.HEADER not in request.headers:
+            return _json(Cards("list", found))
+        return _json(anthropic.page(found, limit, request.query.get("after_id"), request.query.get("before_id")))
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         """One model."""
-        await self._parts.orders.refresh()
-        return web.json_response(self._parts.catalog.listed(self._named(request)))
+        model = self._named(request)
+        card = cards.card(await self._looked(), model)
+        return _json(anthropic.model(card) if anthropic.HEADER in request.headers else card)
 
-    async def details(self, _: web.Request) -> web.StreamResponse:
+    async def overview(self, _: web.Request) -> web.StreamResponse:
         """All models, GPUs and recent changes, for operators."""
-        await self._parts.orders.refresh()
-        parts = self._parts
-        return web.json_response(
-            {
-                "models": [parts.catalog.detailed(model) for model in parts.catalog.places.config.models],
-                "gpus": parts.catalog.gpus(),
-                "queue": list(parts.runtime.scheduler.claims),
-                "changes": [change_fields(change) for change in parts.feed.changes],
-            }
+        catalog = await self._looked()
+        return _json(
+            Overview(
+                models=tuple(cards.details(catalog, model) for model in catalog.places.config.models),
+                gpus=cards.gpus(catalog),
+                queue=tuple(catalog.scheduler.claims),
+                changes=tuple(cards.changed(change) for change in catalog.feed.changes),
+            )
         )
 
     async def detail(self, request: web.Request) -> web.StreamResponse:
         """One model, for operators."""
-        await self._parts.orders.refresh()
-        return web.json_response(self._parts.catalog.detailed(self._named(request)))
+        model = self._named(request)
+        return _json(cards.details(await self._looked(), model))
 
     async def load(self, request: web.Request) -> web.StreamResponse:
         """Have a model loaded; answers when it is ready, or why it is not."""
         model = self._named(request)
         loading = Loading()
         self._parts.orders.reconsider(model.name)
-        ticket = self._parts.runtime.request(model.name, loading)
+        # Light: a model that is ready is loaded, however busy it is.
+        ticket = self._parts.runtime.request(model.name, loading, light=True)
         try:
             failure = await loading.loaded
         finally:
             ticket.release()
         if failure is not None:
             raise await self._parts.explain(failure, model.name)
-        return web.json_response(self._parts.catalog.detailed(model))
+        return _json(cards.details(self._parts.catalog, model))
 
     async def unload(self, request: web.Request) -> web.StreamResponse:
         """Have a model stopped once its requests have ended; answers when it is."""
         model = self._named(request)
         with self._parts.feed.subscribe() as changes:
             self._parts.runtime.dispatch(UnloadAsked(model.name))
-            if self._resident(model):
-                async for change in changes:
-                    if change.model == model.name and not change.new.resident:
-                        break
-        return web.json_response(self._parts.catalog.detailed(model))
+            try:
+                async with asyncio.timeout(model.drain_timeout + STOPPING):
+                    while self._resident(model):
+                        change = await anext(changes, None)
+                        if change is None:
+                            raise ApiError("router_stopping", "The router is being stopped.", "Send the request again.",
+                                           retry_after=1.0)  # fmt: skip
+                        if change.model == model.name and not change.new.resident:
+                            break  # it may have been started again since
+            except TimeoutError:
+                raise ApiError("model_stuck", f"The unit of {model.name} does not stop.",
+                               f"systemctl status {model.unit}") from None  # fmt: skip
+        return _json(cards.details(self._parts.catalog, model))
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """The journal of a model's unit as text, going on for as long as the client listens with `follow=1`."""
-        model = self._named(request)
-        try:
-            lines = min(10_000, max(0, int(request.query.get("lines", "100"))))
-        except ValueError:
-            raise ApiError("invalid_request", "`lines` is not a number.", param="lines") from None
-        if request.query.get("follow", "0") in {"", "0", "false"}:
-            recent = await self._parts.recent(model.unit, lines)
-            return web.Response(text="".join(f"{line}\n" for line in recent))
-        response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+        unit = self._named(request).unit
+        lines = _number(request, "lines", least=0, most=MOST_LINES)
+        lines = 100 if lines is None else lines
+        if not _flag(request, "follow"):
+            return web.Response(text=_bounded(await self._parts.recent(unit, lines)))
+        response = web.StreamResponse(headers={**_COMMON, "Content-Type": "text/plain; charset=utf-8"})
         response.force_close()
         await response.prepare(request)
-        async for line in self._parts.follow(model.unit, lines):
-            await response.write(line.encode(errors="replace") + b"\n")
+        if request.method != "HEAD":
+            async for line in self._parts.follow(unit, lines):
+                await response.write(line.encode(errors="replace") + b"\n")
         return response
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Changes of models' states as server-sent events, the present state first."""
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        """What changes, and how far loading is, as server-sent events; the present state first."""
+        response = web.StreamResponse(headers={**_COMMON, "Content-Type": "text/event-stream"})
         response.force_close()
-        with self._parts.feed.subscribe() as changes:
+        with self._parts.feed.watch() as news:
             await response.prepare(request)
-            states = {record.name: record.state for record in self._parts.runtime.scheduler.records()}
-            await response.write(_event("models", 0, {"states": dict(states)}))
-            pending = asyncio.ensure_future(anext(changes, None))
+            if request.method == "HEAD":
+                return response
+            states = States({record.name: record.state for record in self._parts.runtime.scheduler.records()})
+            await response.write(_event("models", states, 0))
+            pending = asyncio.ensure_future(anext(news, None))
             try:
                 while True:
                     await asyncio.wait({pending}, timeout=KEEPALIVE)
                     if not pending.done():
                         await response.write(b": nothing new\n\n")
                         continue
-                    change: Change | None = pending.result()
-                    if change is None:
+                    new = pending.result()
+                    if new is None:
                         return response
-                    await response.write(_event("state", change.number, change_fields(change)))
-                    pending = asyncio.ensure_future(anext(changes, None))
+                    await response.write(_news(new))
+                    pending = asyncio.ensure_future(anext(news, None))
             finally:
                 pending.cancel()
 
@@ -173,6 +210,11 @@ class Api:
         """A page for people: models and states."""
         await self._parts.orders.refresh()
         return web.Response(text=page.render(self._parts.catalog), content_type="text/html", headers=page.HEADERS)
+
+    async def _looked(self) -> Catalog:
+        """What there is to show, after a look at the files and at engines that have not been asked yet."""
+        await asyncio.gather(self._parts.orders.refresh(), self._asking.learn())
+        return self._parts.catalog
 
     def _named(self, request: web.Request) -> Model:
         return self._parts.directory.find(request.match_info["model"])
@@ -189,8 +231,57 @@ def _exposition() -> Callable[[Parts, str], Awaitable[tuple[bytes, str]]]:
     return expose
 
 
-def _event(kind: str, number: int, fields: dict[str, Json]) -> bytes:
-    return f"id: {number}\nevent: {kind}\ndata: {json.dumps(fields)}\n\n".encode()
+def _plain(shape: "DataclassInstance") -> dict[str, Json]:
+    return dataclasses.asdict(shape)
+
+
+def _json(shape: "DataclassInstance") -> web.Response:
+    return web.json_response(_plain(shape))
+
+
+def _news(new: Change | Progress) -> bytes:
+    match new:
+        case Change():
+            return _event("state", cards.changed(new), new.number)
+        case Progress():
+            return _event("progress", cards.progressed(new))
+        case _:
+            assert_never(new)
+
+
+def _event(kind: str, shape: "DataclassInstance", number: int | None = None) -> bytes:
+    """A server-sent event; only changes of state are numbered, for whoever counts on having seen all of them."""
+    head = "" if number is None else f"id: {number}\n"
+    return f"{head}event: {kind}\ndata: {json.dumps(_plain(shape))}\n\n".encode()
+
+
+def _number(request: web.Request, name: str, *, least: int, most: int) -> int | None:
+    """A number in the query; None where it is not given."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    if not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
+        raise ApiError("invalid_request", f"`{name}` is no number from {least} to {most}.", param=name)
+    return int(text)
+
+
+def _flag(request: web.Request, name: str) -> bool:
+    text = request.query.get(name, "0")
+    if text not in {"", "0", "1", "false", "true"}:
+        raise ApiError("invalid_request", f"`{name}` is neither 0 nor 1.", param=name)
+    return text in {"1", "true"}
+
+
+def _bounded(lines: Sequence[str]) -> str:
+    """The lines, and of very long ones as many of the last as one answer may have."""
+    kept: list[str] = []
+    room = MOST_TEXT
+    for line in reversed(lines):
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept.append(f"{line}\n")
+    return "".join(reversed(kept))
 
 
 @web.middleware
@@ -214,6 +305,9 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     except Exception:  # noqa: BLE001 — a defect of ours, and still an answer in the envelope
         _LOG.exception("%s %s failed", request.method, request.path)
         response = _answer(ApiError("internal_error", "The router has a defect.", "journalctl -u swapper has more."))
+    if not response.prepared:
+        for name, value in _COMMON.items():
+            response.headers.setdefault(name, value)
     response.force_close()
     return response
 

@@ -31,11 +31,15 @@ class Directory(Protocol):
         """Why the last configuration read was refused; empty when it was not."""
 
 
+def _nobody() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the application works with.
 
-    `connections` says how many clients are connected.
+    `connections` says how many clients are connected, `keyed` whether requests need keys.
     """
 
     directory: Directory
@@ -48,3 +52,4 @@ class Parts:
     follow: Follow
     recent: Recent
     explain: Callable[[Failure, str], Awaitable[ApiError]]
+    keyed: Callable[[], bool] = _nobody

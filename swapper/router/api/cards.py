@@ -1,0 +1,142 @@
+"""Fills the shapes of answers from what the router knows."""
+
+from collections.abc import Iterable
+
+from swapper.config import Model
+from swapper.core.model import WHOLE, Failure, Policy, State
+from swapper.core.record import Record
+from swapper.router.api.catalog import Catalog
+from swapper.router.api.shapes import (
+    Architecture,
+    Card,
+    Changed,
+    Details,
+    Failed,
+    GpuUse,
+    Holder,
+    Loaded,
+    Meta,
+    Progressed,
+    Resident,
+    Status,
+)
+from swapper.router.feed import Change, Progress
+
+_LOADED: dict[State, Loaded] = {
+    State.STARTING: "loading",
+    State.READY: "loaded",
+    State.DRAINING: "loaded",
+    State.PARKED: "sleeping",
+}
+"""The states in which a model is not simply unloaded, for those who know fewer states than we do."""
+
+_TEXT = frozenset({"chat", "completions", "embeddings", "rerank", "score", "vision", "speech", "images"})
+_HEARS = frozenset({"audio", "transcription", "translation"})
+_WRITES = frozenset({"chat", "completions", "transcription", "translation"})
+
+
+def card(catalog: Catalog, model: Model) -> Card:
+    """One model, as clients read it."""
+    record = _record(catalog, model)
+    context = catalog.context(model)
+    return Card(
+        id=model.name,
+        object="model",
+        created=catalog.created,
+        owned_by="swapper",
+        name=model.name,
+        aliases=model.aliases,
+        state=record.state,
+        status=Status(_LOADED.get(record.state, "unloaded"), failed=record.state is State.FAILED),
+        engine=model.engine,
+        capabilities=tuple(sorted(model.capabilities)),
+        architecture=_architecture(model.capabilities),
+        context_length=context,
+        max_model_len=context,
+        meta=None if context is None else Meta(context),
+    )
+
+
+def details(catalog: Catalog, model: Model) -> Details:
+    """One model, as an operator wants to see it."""
+    shown = card(catalog, model)
+    record = _record(catalog, model)
+    unit = catalog.places.of(model.name).unit if catalog.places.config.resolve(model.name) else model.unit
+    status = catalog.statuses.get(unit)
+    return Details(
+        **{name: getattr(shown, name) for name in Card.__dataclass_fields__},
+        reason=record.reason,
+        since=catalog.feed.since(model.name),
+        unit=unit,
+        invocation=record.invocation,
+        status_text=status.status_text if status is not None and record.state.resident else "",
+        progress=catalog.feed.percent(model.name),
+        gpus=tuple(demand.gpu for demand in record.spec.demands),
+        leases=len(record.leases),
+        waiting=len(record.waiting),
+        pinned=model.pinned,
+        ttl=model.ttl,
+        load_seconds=catalog.feed.load_seconds(model.name),
+        failure=failed(record.failure),
+        configured_at=str(model.where),
+    )
+
+
+def residents(catalog: Catalog) -> tuple[Resident, ...]:
+    """Who holds GPU memory."""
+    return tuple(
+        Resident(record.name, record.state, catalog.places.of(record.name).unit)
+        for record in catalog.scheduler.records()
+        if record.state.resident
+    )
+
+
+def gpus(catalog: Catalog) -> tuple[GpuUse, ...]:
+    """The GPUs and who is on them."""
+    known = {gpu.index: gpu.policy for gpu in catalog.scheduler.gpus}
+    holders: dict[int, list[Holder]] = {index: [] for index in known}
+    for record in catalog.scheduler.records():
+        for demand in record.holds:
+            holders.setdefault(demand.gpu, []).append(Holder(record.name, demand.parts / WHOLE))
+    return tuple(
+        GpuUse(index, known.get(index, Policy.EXCLUSIVE), tuple(here)) for index, here in sorted(holders.items())
+    )
+
+
+def changed(change: Change) -> Changed:
+    """A change of state."""
+    return Changed(change.at, change.model, change.old, change.new, change.reason, change.lasted)
+
+
+def progressed(progress: Progress) -> Progressed:
+    """How far a load is."""
+    return Progressed(progress.at, progress.model, progress.percent)
+
+
+def failed(failure: Failure | None) -> Failed | None:
+    """A failure, where there is one."""
+    return None if failure is None else Failed(failure.code, failure.message, failure.hint)
+
+
+def _record(catalog: Catalog, model: Model) -> Record:
+    """What the scheduler knows of a model; of one that has just been taken out of the configuration, nothing."""
+    record = catalog.scheduler.record(model.name)
+    if record is None:
+        spec = catalog.places.config.spec(model)
+        record = Record(spec=spec, loaded=spec)
+    return record
+
+
+def _architecture(capabilities: Iterable[str]) -> Architecture:
+    can = frozenset(capabilities)
+    takes = {"text": can & _TEXT, "image": can & {"vision"}, "audio": can & _HEARS}
+    gives = {
+        "text": can & _WRITES,
+        "embeddings": can & {"embeddings"},
+        "rerank": can & {"rerank", "score"},
+        "audio": can & {"speech"},
+        "image": can & {"images"},
+    }
+    return Architecture(
+        tuple(what for what, by in takes.items() if by), tuple(what for what, by in gives.items() if by)
+    )

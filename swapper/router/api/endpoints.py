@@ -1,0 +1,135 @@
+"""What the router answers itself: one table of method, path, question and answers.
+
+`api.handlers` answers exactly these, `api.openapi` describes exactly these, and a test holds the two together.
+"""
+
+from dataclasses import dataclass
+
+from swapper.router.api.anthropic import HEADER, MOST, AnthropicModel, AnthropicModels
+from swapper.router.api.shapes import Card, Cards, Details, Health, Index, Json, Overview, Running
+
+MOST_LINES = 10_000
+"""Most lines of a journal that one request gets."""
+
+JSON, HTML, TEXT, EVENTS = "application/json", "text/html", "text/plain", "text/event-stream"
+
+LOADING = (
+    "dbus_unavailable", "gpu_pinned", "model_busy", "model_disabled", "model_failed", "model_incomplete",
+    "model_load_timeout", "model_restarted", "model_stopped", "model_unloaded", "queue_full", "queue_timeout",
+    "router_stopping", "unit_refused",
+)  # fmt: skip
+"""Codes of what keeps a model from being loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a request may say.
+
+    Attributes:
+        name: What it is called.
+        where: `path`, `query` or `header`.
+        schema: Its values, as a JSON Schema.
+        summary: What it is.
+    """
+
+    name: str
+    where: str
+    schema: dict[str, Json]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method on one path.
+
+    Attributes:
+        operation: Its name, for those who make clients from the description.
+        method: GET or POST; whoever may GET may HEAD.
+        path: With the parameters in braces.
+        summary: What it does, in one line.
+        shapes: What is answered with 200; none for answers that are not JSON. Where there are several, the client's
+            headers decide.
+        content: The media type of that.
+        parameters: What a request may say.
+        errors: Codes of the errors that it may answer, beside those that any request may meet.
+        more: What else there is to know.
+    """
+
+    operation: str
+    method: str
+    path: str
+    summary: str
+    shapes: tuple[type, ...] = ()
+    content: str = JSON
+    parameters: tuple[Parameter, ...] = ()
+    errors: tuple[str, ...] = ()
+    more: str = ""
+
+
+_MODEL = Parameter(
+    "model", "path", {"type": "string", "minLength": 1}, "A model's name or alias; a `/` in it may be sent as it is."
+)
+_VERSION = Parameter(HEADER, "header", {"type": "string"}, "Whoever sends it is answered as by Anthropic's API.")
+_UNKNOWN = ("model_not_found", "config_invalid")
+_IN_PAGES = (
+    Parameter(
+        "limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST},
+        f"With `{HEADER}`: most models of one answer; all of them without it.",
+    ),
+    Parameter("after_id", "query", {"type": "string"}, f"With `{HEADER}`: models after this one."),
+    Parameter("before_id", "query", {"type": "string"}, f"With `{HEADER}`: models before this one."),
+)  # fmt: skip
+_OF_LOG = (
+    Parameter(
+        "lines", "query", {"type": "integer", "minimum": 0, "maximum": MOST_LINES, "default": 100},
+        "How many of the last lines.",
+    ),
+    Parameter(
+        "follow", "query", {"type": "string", "enum": ["", "0", "1", "false", "true"], "default": "0"},
+        "Whether new lines are sent as they come, for as long as the client listens.",
+    ),
+)  # fmt: skip
+
+ENDPOINTS = (
+    Endpoint("index", "GET", "/", "Where things are", (Index,)),
+    Endpoint("ui", "GET", "/ui", "A page for people: models and states", content=HTML),
+    Endpoint("health", "GET", "/health", "Whether the router does its work", (Health,)),
+    Endpoint("openapi", "GET", "/openapi.json", "This description", content="application/json"),
+    Endpoint("metrics", "GET", "/metrics", "Metrics for Prometheus", content=TEXT),
+    Endpoint("running", "GET", "/running", "The models that hold GPU memory", (Running,)),
+    Endpoint(
+        "listModels", "GET", "/v1/models", "All models, as clients of OpenAI's or of Anthropic's API list them",
+        (Cards, AnthropicModels), parameters=(_VERSION, *_IN_PAGES), errors=("invalid_request", "model_not_found"),
+        more="Tells what each model is doing. No model is loaded for it.",
+    ),
+    Endpoint(
+        "retrieveModel", "GET", "/v1/models/{model}", "One model, by its name or an alias", (Card, AnthropicModel),
+        parameters=(_MODEL, _VERSION), errors=_UNKNOWN,
+    ),
+    Endpoint("overview", "GET", "/api/models", "Models, GPUs, queue and recent changes, for operators", (Overview,)),
+    Endpoint(
+        "detail", "GET", "/api/models/{model}", "One model, for operators", (Details,), parameters=(_MODEL,),
+        errors=_UNKNOWN,
+    ),
+    Endpoint(
+        "log", "GET", "/api/models/{model}/log", "The journal of a model's unit", content=TEXT,
+        parameters=(_MODEL, *_OF_LOG), errors=("invalid_request", *_UNKNOWN),
+    ),
+    Endpoint(
+        "load", "POST", "/api/models/{model}/load", "Have a model loaded", (Details,), parameters=(_MODEL,),
+        errors=(*_UNKNOWN, *LOADING),
+        more="Answers when the model is ready, or why it cannot be. Other models may have to make room.",
+    ),
+    Endpoint(
+        "unload", "POST", "/api/models/{model}/unload", "Have a model stopped", (Details,), parameters=(_MODEL,),
+        errors=(*_UNKNOWN, "model_stuck", "router_stopping"),
+        more="Its requests may end first. Answers when the unit is gone; where somebody asked for the model meanwhile, "
+        "it may be `starting` again by then.",
+    ),
+    Endpoint(
+        "events", "GET", "/api/events", "What changes, as server-sent events", content=EVENTS,
+        more="First an event `models` with the state of each, then an event `state` for each change, and "
+        "`progress` while one is loaded. Comments come in between while nothing happens.",
+    ),
+)  # fmt: skip
+"""All of them; a path with a parameter in its middle comes before the one that it ends with."""
