@@ -1,5 +1,8 @@
 """What is counted of requests and models, and how it is shown: real records, scheduler, and library."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from swapper.router.wire.body import SpoolFile
 from swapper.router.wire.ports import Record
 from tests.lab.exposition import Scraped, read_openmetrics, read_text
 
+SOURCE = Path(os.environ.get("SWAPPER_TEST_SOURCE", Path(__file__).parents[2]))
 CHAT = "/v1/chat/completions"
 GOOD = Record(
     id="1", model="a", method="POST", path=CHAT, status=200, queued=0.5, first=0.75, total=2.0, received=100, sent=900,
@@ -215,3 +219,11 @@ def test_bodies_on_the_disk_are_seen(tmp_path: Path) -> None:
     assert spooled() == 100_000
     file.close()
     assert spooled() == 0
+
+
+def test_counting_needs_no_library() -> None:
+    modules = "swapper.router.stats, swapper.router.late, swapper.router.wire.front"
+    heavy = "{'prometheus_client', 'aiohttp'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", f"import sys, {modules}; print({heavy})"], cwd=SOURCE, check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.stdout == "set()\n"
