@@ -279,7 +279,7 @@ class Router:
 
     async def _load(self, name: str) -> None:
         loading = Loading()
-        ticket = self._runtime.request(name, loading)
+        ticket = self._runtime.request(name, loading, light=True)
         failure = await loading.loaded
         ticket.release()
         if failure is not None:
