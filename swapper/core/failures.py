@@ -21,13 +21,13 @@ def not_loaded(model: str) -> Failure:
     )
 
 
-def queue_full(record: Record, turn: float | None) -> Failure:
-    """As many wait as may; in `turn` seconds there is a place for one more."""
+def queue_full(record: Record, place: float | None) -> Failure:
+    """As many wait as may; in `place` seconds one more may."""
     return Failure(
         "queue_full",
         f"{len(record.waiting)} requests for {record.name} wait already, which is its limit.",
         "Try again later, or raise `queue` of this model.",
-        turn,
+        place,
     )
 
 

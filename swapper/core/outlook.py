@@ -9,6 +9,7 @@ as run, each ends within S on average; only one that has already run longer than
     a model is gone           that, while it drains, and P, or what is left of it
     a model is ready          L, or what is left of it, after all that make room for it are gone
     a lease behind k others   when it is ready and k + 1 - (free places) leases have ended
+    a place in a full queue   when as many more leases have ended, and while it drains these are those that it has
 
 Nothing is invented: where a measure is missing, where a load or a stop takes longer than it ever did, or where others
 come first whose use of the GPU nobody can foresee, the answer is None.
@@ -48,6 +49,17 @@ def turn(record: Record, ahead: int, records: Iterable[Record], claims: Claims, 
     return ready + ends / (_rate(record, service, now) if serves else limit / max(service, _INSTANT))
 
 
+def queue_place(record: Record, records: Iterable[Record], claims: Claims, now: float) -> float | None:
+    """Seconds until one more may wait for a model whose queue is full. Arguments are those of `turn`."""
+    ahead = len(record.waiting) - (record.spec.queue or 0)
+    service = record.pace.services.known
+    if record.state is State.DRAINING and record.limit is not None and service is not None:
+        ends = ahead + 1 - (record.limit - record.busy)
+        if ends <= record.busy:
+            return ends / _rate(record, service, now)
+    return turn(record, ahead, records, claims, now)
+
+
 def idle_in(record: Record, now: float) -> float | None:
     """Seconds until all leases that a model has now have ended."""
     if not record.leases:
@@ -56,7 +68,7 @@ def idle_in(record: Record, now: float) -> float | None:
     if service is None:
         return None
     oldest = now - next(iter(record.leases.values()))
-    return max(service * sum(1 / place for place in range(1, len(record.leases) + 1)), oldest)
+    return max(service * sum(1 / place for place in range(1, record.busy + 1)), oldest)
 
 
 def _rate(record: Record, service: float, now: float) -> float:

@@ -12,10 +12,6 @@ from swapper.core.seating import Seating
 class Patience(Seating):
     """The ends of states and of waits, on top of the decisions about residents."""
 
-    def _turn(self, record: Record, ahead: int, now: float) -> float | None:
-        """Seconds until a request with so many before it would get a lease; None where nobody knows."""
-        return outlook.turn(record, ahead, self._records.values(), self._claims, now)
-
     def _time_passed(self, now: float) -> None:
         for when, name in self._timers.due(now):
             record = self._records.get(name)
@@ -40,7 +36,8 @@ class Patience(Seating):
             del record.waiting[request], self._requests[request]
             record.light.discard(request)
         if tired:
-            failure = failures.queue_timeout(record, limit, self._turn(record, len(record.waiting), now))
+            turn = outlook.turn(record, len(record.waiting), self._records.values(), self._claims, now)
+            failure = failures.queue_timeout(record, limit, turn)
             self._actions += [Reject(request, record.name, failure) for request in tired]
             self._touch(record)
 

@@ -17,7 +17,7 @@ it again with `TimePassed` at `deadline()`.
 from dataclasses import replace
 from typing import assert_never
 
-from swapper.core import failures, reasons
+from swapper.core import failures, outlook, reasons
 from swapper.core.actions import Action, Reject
 from swapper.core.events import (
     ActiveState,
@@ -101,8 +101,8 @@ class Scheduler(Patience):
     def _refusal(self, record: Record, now: float) -> Failure | None:
         """Why no request may wait for a model now, if so."""
         if record.crowded:
-            ahead = len(record.waiting) - (record.spec.queue or 0)
-            return failures.queue_full(record, self._turn(record, ahead, now))
+            place = outlook.queue_place(record, self._records.values(), self._claims, now)
+            return failures.queue_full(record, place)
         if record.state is State.FAILED and record.failure is not None and now < record.retry_at:
             return replace(record.failure, retry_after=record.retry_at - now)
         return None

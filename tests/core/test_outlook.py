@@ -115,6 +115,19 @@ def test_a_swap_is_made_of_the_drain_the_stop_and_the_load() -> None:
     assert after(fill(book, "b")) == ("queue_full", 2.0 + 10.0)
 
 
+def test_while_it_drains_what_ends_makes_a_place_in_its_queue() -> None:
+    book = Playbook(spec("a", concurrency=2, queue=1), spec("b"))
+    running = [book.ready("a")]
+    book.passes(6.0)
+    book.over(running[0])
+    running = [book.ask("a")[0], book.ask("a")[0]]
+    book.ask("b")
+    assert after(fill(book, "a")) == ("queue_full", 3.0)
+    book.over(running[0])
+    assert book.ask("a")[1] == []
+    assert after(book.ask("a")[1])[0] == "queue_full"
+
+
 def test_nobody_foresees_what_others_do_with_the_gpu_first() -> None:
     book = Playbook(spec("a"), spec("b"), spec("c", queue=0))
     for name in "cba":
