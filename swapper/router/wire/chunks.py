@@ -2,7 +2,7 @@
 
 import re
 
-from swapper.router.wire.http1 import TEXT, TOKEN, ProtocolError
+from swapper.router.wire.fields import TEXT, TOKEN, ProtocolError
 
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]*+(?:;" + TEXT + rb")?\r\n")
 _TRAILER = re.compile(rb"(?:" + TOKEN + rb":" + TEXT + rb")?\r\n")

@@ -15,8 +15,8 @@ Every state has a deadline (`expired`), except SETTLING, and BUSY as long as the
 
 from swapper.router.access import is_local
 from swapper.router.errors import ApiError
-from swapper.router.keys import NOBODY, Key, presented
-from swapper.router.routes import NameIn, Route, scope
+from swapper.router.keys import NOBODY, Key
+from swapper.router.routes import NameIn, Route
 from swapper.router.wire.exchange import Exchange, Phase
 from swapper.router.wire.http1 import HEAD_LIMIT, ProtocolError, RequestHead, parse_request
 from swapper.router.wire.intake import Intake, find_model, refusal, where
@@ -147,12 +147,15 @@ class Connection(ClientLine):
         self._head = head
         if head.request_id is not None:
             self._id = head.request_id
-        preflight = front.services.access.preflight(head.origin) if head.method == b"OPTIONS" else None
-        if preflight is not None and not head.length and not head.chunked:
+        preflight = front.preflight(head)
+        if preflight:
             self.transport.write(preflight)
             return data[end:]
+        if self._local is None:
+            self._local = is_local(self.transport.get_extra_info("sockname"))
+        route = self._route = front.route(head)
         try:
-            route = self._welcome(head)
+            self._key = front.judge(head, route, local=self._local)
         except ApiError as error:
             self._refuse(error)
             return b""
@@ -160,20 +163,6 @@ class Connection(ClientLine):
             self._hand_over(data)
             return b""
         return self._take_request(head, route, data, end)
-
-    def _welcome(self, head: RequestHead) -> Route | None:
-        """Where a request goes, None for the router itself; raises ApiError where it may not."""
-        front = self._front
-        route = self._route = front.route(head)
-        if self._local is None:
-            self._local = is_local(self.transport.get_extra_info("sockname"))
-        wanted = scope(head.path) if route is None else route.scope
-        shown = presented(head.authorization, head.api_key)
-        self._key = front.services.access.judge(shown, head.host, head.origin, local=self._local, scope=wanted)
-        if route is not None and head.encoding not in {b"", b"identity"}:
-            raise ApiError("unsupported_encoding", "The request body is compressed.",
-                           "Send it without Content-Encoding.")  # fmt: skip
-        return route
 
     def _take_request(self, head: RequestHead, route: Route, data: bytes, end: int) -> bytes:
         """A request for an engine, whose head ends there; returns what comes after what has been dealt with."""
@@ -304,8 +293,8 @@ class Connection(ClientLine):
         """Answer with an error in the middle of a request, whose rest is not wanted."""
         self._drop_body()
         self._id = self._id or self._front.next_id()
-        cors = self._front.services.access.cors(self._head.origin) if self._head is not None else b""
-        sent = self.reply(error, self._id, keep=False, extra=cors + b"Server-Timing: queue;dur=0.0\r\n")
+        extra = self._front.services.access.cors(self._head.origin) if self._head is not None else b""
+        sent = self.reply(error, self._id, keep=False, extra=extra + b"Server-Timing: queue;dur=0.0\r\n")
         self._front.refused(self._head, self._route, self._id, error, sent)
         self._state = State.LINGERING
         self._ahead.clear()

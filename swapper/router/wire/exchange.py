@@ -21,13 +21,14 @@ from swapper.router.errors import ApiError, from_failure
 from swapper.router.keys import Key
 from swapper.router.routes import NameIn, Route
 from swapper.router.runtime import Ticket
-from swapper.router.wire import tales
 from swapper.router.wire.answer import Answer
 from swapper.router.wire.body import Body, Store, splice
 from swapper.router.wire.found import Found
 from swapper.router.wire.http1 import RequestHead, ResponseHead
 from swapper.router.wire.ports import Line, Record, Services, Target
 from swapper.router.wire.prepare import filtered, prepare
+from swapper.router.wire.stopwatch import Stopwatch
+from swapper.router.wire.tales import CHAT, Teller, comment, reasoning
 from swapper.router.wire.upstream import Upstream
 
 _CLIENT_GONE = 499  # what many servers log for a client that left; never sent
@@ -55,10 +56,9 @@ class Exchange:
         answer: What the client gets.
     """
 
-    __slots__ = ("_admitted", "_asked_again", "_began", "_body", "_data", "_entered", "_first", "_found", "_head",
-                 "_id", "_key", "_line", "_loading", "_model", "_now", "_received", "_route", "_services", "_socket",
-                 "_store", "_target", "_task", "_timer", "_upstream", "answer", "method", "phase", "ticket",
-                 "tunnel")  # fmt: skip
+    __slots__ = ("_asked_again", "_body", "_data", "_entered", "_found", "_head", "_id", "_key", "_line", "_model",
+                 "_received", "_route", "_services", "_socket", "_store", "_target", "_task", "_teller", "_upstream",
+                 "_watch", "answer", "method", "phase", "ticket", "tunnel")  # fmt: skip
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Exchange:
         self.tunnel = route.tunnel and head.upgrade == b"websocket"
         self._services = services
         self._line = line
-        self._now = now
+        self._watch = Stopwatch(now)
         self._head = head
         self._id = request_id
         self._route = route
@@ -94,12 +94,8 @@ class Exchange:
         self._socket = ""
         self._upstream: Upstream | None = None
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._teller: Teller | None = None
         self._asked_again = False
-        self._began = now()
-        self._loading = 0.0
-        self._admitted: float | None = None
-        self._first: float | None = None
 
     def __repr__(self) -> str:
         return f"<Exchange {self._id.decode()} {self._model} {self.phase.name}>"
@@ -178,35 +174,24 @@ class Exchange:
             return
         leases.request(self._model, self, light=route.light)
         if self.phase is Phase.WAITING and self._found.stream and self._head.version:
-            self._tell_later(self._services.comments.first)
+            self._teller = Teller(self._services.comments, self._line, self.answer, self._tale)
+
+    def _tale(self) -> bytes:
+        sentence = self._services.situation(self._model, self.ticket)
+        if self._target.loading_message and self._route.path == CHAT:
+            return reasoning(sentence, self._found.model, self._id)
+        return comment(sentence)
 
     def rejected(self, failure: Failure) -> None:
         """There will be no lease."""
         self._explain(failure)
-
-    def _tell_later(self, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._tell)
-
-    def _tell(self) -> None:
-        """Say what is being waited for, which also keeps proxies and clients from giving up."""
-        self._tell_later(self._services.comments.again)
-        if self._line.paused:
-            return
-        if not self.answer.opened:
-            self.answer.open()
-        sentence = self._services.situation(self._model, self.ticket)
-        if self._target.loading_message and self._route.path == tales.CHAT:
-            self.answer.event(tales.reasoning(sentence, self._found.model, self._id))
-        else:
-            self.answer.event(tales.comment(sentence))
 
     # With the lease
 
     def admitted(self, socket: str, loading: float = 0.0) -> None:
         """Forward now."""
         self._stop_telling()
-        self._admitted = self._now()
-        self._loading = loading
+        self._watch.admitted(loading)
         self._socket = socket
         self.phase = Phase.SENDING
         upstream = self._services.pool.take(socket)
@@ -216,9 +201,9 @@ class Exchange:
             self._send(upstream)
 
     def _stop_telling(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._teller is not None:
+            self._teller.stop()
+            self._teller = None
 
     async def _connect(self) -> None:
         """Send the request on a fresh connection."""
@@ -262,7 +247,7 @@ class Exchange:
         head = self._head
         framing = b"Content-Length: %d\r\n" % length if length or head.method == b"POST" else b""
         if self.tunnel:
-            framing = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            framing += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
         return b"%b %b HTTP/1.1\r\nHost: localhost\r\n%b%bX-Request-Id: %b\r\n\r\n" % (
             head.method, self._target.path or head.target, head.fields, framing, self._id)  # fmt: skip
 
@@ -273,22 +258,14 @@ class Exchange:
 
     def begun(self, head: ResponseHead) -> bytes:
         """The engine answers; this is the head for the client."""
-        self._first = self._now()
+        self._watch.answered()
         self.phase = Phase.ANSWERING
         if self._line.paused and self._upstream is not None:
             self._upstream.pause()
         if head.status == 101:
             return self.answer.switch(head)
         self.tunnel = False
-        return self.answer.begin(head, self._timing())
-
-    def _timing(self) -> bytes:
-        """`Server-Timing` (W3C, "Server Timing"), in milliseconds."""
-        first = self._first if self._first is not None else self._now()
-        admitted = self._admitted if self._admitted is not None else first
-        queued = admitted - self._began - self._loading
-        return b"Server-Timing: queue;dur=%.1f, load;dur=%.1f, engine;dur=%.1f\r\n" % (
-            queued * 1000, self._loading * 1000, (first - admitted) * 1000)  # fmt: skip
+        return self.answer.begin(head, self._watch.line())
 
     def write(self, data: bytes) -> None:
         """Bytes of the answer."""
@@ -384,7 +361,7 @@ class Exchange:
             self._over(error.code)
             line.cut(reset=True)
             return
-        good = answer.error(error, self._timing())
+        good = answer.error(error, self._watch.line())
         self._over(error.code)
         if good:
             line.answered(keep=answer.keep)
@@ -417,8 +394,9 @@ class Exchange:
         self._let_go()
         if self._entered:
             self._services.gate.leave(self._key)
-        head, began, answer = self._head, self._began, self.answer
-        tokens = answer.tokens
+        head, watch, answer = self._head, self._watch, self.answer
+        queued = watch.queued
+        tokens_in, tokens_out = answer.tokens
         self._services.done(
             Record(
                 id=self._id.decode(),
@@ -426,16 +404,16 @@ class Exchange:
                 method=head.method.decode(),
                 path=head.path.decode(),
                 status=answer.status,
-                queued=None if self._admitted is None else self._admitted - began,
-                first=None if self._first is None else self._first - began,
-                total=self._now() - began,
+                queued=queued,
+                first=watch.first,
+                total=watch.total,
                 received=self._received,
                 sent=answer.sent,
                 reason=reason,
                 route=self._route.path,
                 key=self._key.name,
-                loading=None if self._admitted is None else self._loading,
-                tokens_in=tokens[0],
-                tokens_out=tokens[1],
+                loading=None if queued is None else watch.loading,
+                tokens_in=tokens_in,
+                tokens_out=tokens_out,
             )
         )

@@ -9,8 +9,11 @@ from swapper.router.wire.found import Found, model_invalid, model_missing, model
 
 _NAME_LIMIT = 1024
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+_BOUNDARIES = re.compile(rb"boundary[ \t*]*=", re.IGNORECASE)
 _MAX_PARTS = 1000
 _FIELDS = frozenset({"model", "stream"})
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PARAMETER = re.compile(rf';[ \t]*([^=;"\s]+)=({_QUOTED}|[^";\s]*)[ \t]*')
 _TRUE = frozenset({b"true", b"1", b"yes", b"on", b"t", b"y"})  # what vLLM's form parser (pydantic) takes for true
 
 
@@ -19,13 +22,35 @@ def _invalid(what: str) -> ApiError:
                     "Send multipart/form-data as curl's --form does.")  # fmt: skip
 
 
+def _is_plain(disposition: str, name: str) -> bool:
+    """Whether all parsers find this name, and no other that could be `model`."""
+    if "model" not in disposition:
+        return True
+    keys = [key for key, _ in _PARAMETER.findall(disposition)]
+    rest = _PARAMETER.sub("", disposition).strip(" \t;")
+    extended = "name*" in keys or (name in _FIELDS and "filename*" in keys)  # RFC 8187, which few understand here
+    return rest == "form-data" and len(set(keys)) == len(keys) and not extended
+
+
+def _name(segment: MultipartSegment) -> str:
+    """The name of a part; raises ApiError where it depends on the parser."""
+    name = str(segment.name)
+    found = [value.lower() for field, value in segment.headerlist if field.lower() == "content-disposition"]
+    if len(found) != 1 or "\\" in name or not _is_plain(found[0], name):
+        raise _invalid("a part's name can be read in two ways")
+    return name
+
+
 class FormScanner:
     """Scans a form piece by piece: `feed` each, then `finish`."""
 
     def __init__(self, content_type: bytes) -> None:
-        _, options = parse_options_header(content_type.decode("latin-1"))
+        kind, options = parse_options_header(content_type.decode("latin-1"))
         boundary = options.get("boundary", "")
-        if _BOUNDARY.fullmatch(boundary) is None:
+        if kind != "multipart/form-data":
+            raise _invalid("its Content-Type is another one")
+        # Of two boundaries, some take the first and some the last.
+        if _BOUNDARY.fullmatch(boundary) is None or len(_BOUNDARIES.findall(content_type)) > 1:
             raise _invalid("its Content-Type has no proper boundary")
         self._parser = PushMultipartParser(boundary, max_segment_count=_MAX_PARTS)
         self._name = ""
@@ -44,8 +69,8 @@ class FormScanner:
             for event in self._parser.parse(data):
                 match event:
                     case MultipartSegment():
-                        self._name = event.name
-                        self._value = bytearray() if event.name in _FIELDS and event.filename is None else None
+                        self._name = _name(event)
+                        self._value = bytearray() if self._name in _FIELDS and event.filename is None else None
                     case None:
                         if self._value is not None:
                             self._field(bytes(self._value))

@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable, Coroutine
 
 from swapper.router.errors import ApiError
-from swapper.router.routes import Route
+from swapper.router.keys import Key, presented
+from swapper.router.routes import Route, scope
 from swapper.router.wire.connection import Connection
 from swapper.router.wire.http1 import RequestHead
 from swapper.router.wire.line import ClientLine
@@ -86,6 +87,31 @@ class Front:
     def route(self, head: RequestHead) -> Route | None:
         """The route of a request that is for an engine; None when it is for the router itself."""
         return self._find(head.method, head.path)
+
+    def preflight(self, head: RequestHead) -> bytes:
+        """The whole answer to a browser that asks whether a page may send its request; empty for other requests."""
+        if head.method != b"OPTIONS" or head.length or head.chunked:
+            return b""
+        return self.services.access.preflight(head.origin) or b""
+
+    def judge(self, head: RequestHead, route: Route | None, *, local: bool) -> Key:
+        """Who sends a request.
+
+        Args:
+            head: The request's.
+            route: Where it goes; None for the router itself.
+            local: It came in on a loopback address or a unix socket.
+
+        Raises:
+            ApiError: It may not go on.
+        """
+        wanted = scope(head.path) if route is None else route.scope
+        shown = presented(head.authorization, head.api_key)
+        key = self.services.access.judge(shown, head.host, head.origin, local=local, scope=wanted)
+        if route is not None and head.encoding not in {b"", b"identity"}:
+            raise ApiError("unsupported_encoding", "The request body is compressed.",
+                           "Send it without Content-Encoding.")  # fmt: skip
+        return key
 
     def next_id(self) -> bytes:
         """A request id that no other request of this host is likely to have."""

@@ -14,44 +14,26 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-HEAD_LIMIT = 64 * 1024
-"""Longest head in bytes, of a request and of a response."""
+from swapper.router.wire.fields import (
+    HEAD_LIMIT,
+    KNOWN,
+    OURS,
+    SECRET,
+    SHORT,
+    TEXT,
+    THEIRS,
+    TOKEN,
+    Framing,
+    ProtocolError,
+    new_field,
+)
 
-TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-TEXT = rb"[\t\x20-\x7e\x80-\xff]*+"
+__all__ = ["HEAD_LIMIT", "ProtocolError", "RequestHead", "ResponseHead", "parse_request", "parse_response"]
+
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") (/[!\"$-~]*+) HTTP/1\.([01])")
 _OTHER_VERSION = re.compile(TOKEN + rb" \S+ HTTP/([0-9])\.[0-9]")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9]((?: " + TEXT + rb")?))")
-_FIELD = re.compile(rb"(" + TOKEN + rb"):(" + TEXT + rb")")
-_LENGTH = re.compile(rb"[0-9]{1,15}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-# Not for engines, and not to be remembered either: browsers send the cookies of every service on this host.
-_SECRET = frozenset({b"authorization", b"x-api-key", b"proxy-authorization", b"cookie"})
-# Fields that mean one connection only (RFC 9110, 7.6.1), or that the router answers itself.
-_OURS = _SECRET | {b"host", b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"http2-settings",
-                   b"expect", b"content-length", b"transfer-encoding", b"x-request-id"}  # fmt: skip
-_THEIRS = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"upgrade",
-                     b"content-length", b"transfer-encoding", b"x-request-id",
-                     # llama-server lets pages of all origins read its answers; who may is for the router to say.
-                     b"access-control-allow-origin", b"access-control-allow-credentials",
-                     b"access-control-allow-methods", b"access-control-allow-headers",
-                     b"access-control-expose-headers"})  # fmt: skip
-_NOTED = _OURS | _THEIRS | {b"content-type", b"content-encoding", b"origin"}
-
-
-class ProtocolError(Exception):
-    """The peer does not speak HTTP/1.1 as it should.
-
-    Attributes:
-        code: The error code that says so to a client.
-        message: What is wrong, one sentence.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 class RequestHead(NamedTuple):
@@ -124,73 +106,6 @@ class ResponseHead(NamedTuple):
     events: bool
 
 
-class _Framing:
-    """What the fields of one head say about body and connection."""
-
-    __slots__ = ("chunked", "close", "keep", "length", "named")
-
-    def __init__(self) -> None:
-        self.length: int | None = None
-        self.chunked = False
-        self.close = False
-        self.keep = False
-        self.named: frozenset[bytes] = frozenset()
-
-    def take(self, name: bytes, value: bytes) -> None:
-        if name == b"content-length":
-            if _LENGTH.fullmatch(value) is None:
-                raise ProtocolError("invalid_request", "Content-Length is not a number.")
-            if self.length is not None and self.length != int(value):
-                raise ProtocolError("invalid_request", "Content-Length is given twice, with different values.")
-            self.length = int(value)
-        elif name == b"transfer-encoding":
-            if self.chunked or value.lower() != b"chunked":
-                raise ProtocolError("unknown_coding", "The only transfer coding understood is `chunked`, once.")
-            self.chunked = True
-        elif name == b"connection":
-            options = frozenset(option.strip() for option in value.lower().split(b","))
-            self.close |= b"close" in options
-            self.keep |= b"keep-alive" in options
-            self.named |= options - {b"close", b"keep-alive", b""}
-
-    def check(self, version: int) -> None:
-        if self.chunked and self.length is not None:
-            raise ProtocolError("invalid_request", "Content-Length and Transfer-Encoding exclude each other.")
-        if self.chunked and version == 0:
-            raise ProtocolError("invalid_request", "HTTP/1.0 knows no Transfer-Encoding.")
-
-    def forwarded(self, lines: list[bytes]) -> bytes:
-        """The lines that go on, less those which the Connection field names."""
-        if self.named:
-            lines = [line for line in lines if line.partition(b":")[0].lower() not in self.named]
-        return b"\r\n".join(lines) + b"\r\n" if lines else b""
-
-
-def _field(line: bytes) -> tuple[bytes | None, bytes]:
-    """One line of a header: its name in lower case, if it is one that is dealt with here, and its value."""
-    match = _FIELD.fullmatch(line)
-    if match is None:
-        raise ProtocolError("invalid_request", "The header is malformed.")
-    name = match[1].lower()
-    return name if name in _NOTED else None, match[2].strip(b" \t")
-
-
-# Whoever sends a head sends the same lines again with the next one.
-_SHORT = 256
-_MOST = 1024
-_KNOWN: dict[bytes, tuple[bytes | None, bytes]] = {}
-
-
-def _new_field(line: bytes) -> tuple[bytes | None, bytes]:
-    """A line that is not known; it will be, unless it is long or a secret."""
-    found = _field(line)
-    if len(line) < _SHORT and found[0] not in _SECRET:
-        if len(_KNOWN) >= _MOST:
-            _KNOWN.clear()
-        _KNOWN[line] = found
-    return found
-
-
 def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
     match = _REQUEST_LINE.fullmatch(line)
     if match is not None:
@@ -206,7 +121,7 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
 _short_request_line = lru_cache(256)(_request_line)
 
 
-class _Asked(_Framing):
+class _Asked(Framing):
     """What the fields of a request say beside that."""
 
     __slots__ = ("expects", "host", "hosts", "request_id", "secrets", "upgrade")
@@ -224,7 +139,7 @@ class _Asked(_Framing):
         if name == b"host":
             self.hosts += 1
             self.host = value
-        elif name in _SECRET:
+        elif name in SECRET:
             self.secrets = self.secrets or {}
             if self.secrets.setdefault(name, value) != value:
                 raise ProtocolError("invalid_request", "The request carries two different keys.")
@@ -259,14 +174,14 @@ def parse_request(head: bytes) -> RequestHead:
         ProtocolError: It is not one, or asks for what this server does not do.
     """
     first, *lines = head[:-4].split(b"\r\n")
-    method, target, version = _short_request_line(first) if len(first) < _SHORT else _request_line(first)
+    method, target, version = _short_request_line(first) if len(first) < SHORT else _request_line(first)
     asked = _Asked()
     content_type = encoding = origin = b""
     typed = False
     forwarded = []
     for line in lines:
-        name, value = _KNOWN.get(line) or _new_field(line)
-        if name is not None and name in _OURS:
+        name, value = KNOWN.get(line) or new_field(line)
+        if name is not None and name in OURS:
             asked.take(name, value)
             continue
         forwarded.append(line)
@@ -306,13 +221,13 @@ def parse_response(head: bytes, method: bytes) -> ResponseHead:
         ProtocolError: It is not one.
     """
     first, *lines = head[:-4].split(b"\r\n")
-    version, status, status_line = _short_status_line(first) if len(first) < _SHORT else _status_line(first)
-    framing = _Framing()
+    version, status, status_line = _short_status_line(first) if len(first) < SHORT else _status_line(first)
+    framing = Framing()
     events = False
     forwarded = []
     for line in lines:
-        name, value = _KNOWN.get(line) or _new_field(line)
-        if name is None or name not in _THEIRS:
+        name, value = KNOWN.get(line) or new_field(line)
+        if name is None or name not in THEIRS:
             forwarded.append(line)
             if name == b"content-type":
                 events = value.lower().startswith(b"text/event-stream")

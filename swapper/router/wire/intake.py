@@ -11,6 +11,7 @@ from swapper.router.wire.found import Found, model_invalid, model_missing, model
 from swapper.router.wire.http1 import ProtocolError, RequestHead
 from swapper.router.wire.scan import JsonScanner, inspect
 
+_FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
 _IN_BODY = frozenset({NameIn.JSON, NameIn.MULTIPART})
 
 
@@ -30,8 +31,8 @@ def refusal(exc: ProtocolError) -> ApiError:
 
 
 def where(route: Route, head: RequestHead) -> NameIn:
-    """Where this request names its model: where forms are taken, JSON is too."""
-    is_form = head.content_type[:19].lower() == b"multipart/form-data"
+    """Where this request names its model: where forms are taken, JSON is too, unless it says it is another form."""
+    is_form = head.content_type.lower().startswith(_FORMS)
     return NameIn.JSON if route.name_in is NameIn.MULTIPART and not is_form else route.name_in
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Protocol, cast
 
 from swapper.router.errors import ApiError
+from swapper.router.keys import Key
 from swapper.router.routes import Route
 from swapper.router.wire.exchange import Exchange
 from swapper.router.wire.http1 import RequestHead
@@ -49,6 +50,12 @@ class Hall(Protocol):
 
     def route(self, head: RequestHead) -> Route | None:
         """The route of a request that is for an engine."""
+
+    def preflight(self, head: RequestHead) -> bytes:
+        """The whole answer to a browser that asks whether a page may send its request; empty for other requests."""
+
+    def judge(self, head: RequestHead, route: Route | None, *, local: bool) -> Key:
+        """Who sends a request; raises ApiError where it may not go on."""
 
     def next_id(self) -> bytes:
         """A fresh request id."""
