@@ -23,7 +23,7 @@ HANG = 3.0
 """Seconds in which everything here is long over."""
 
 FUZZ = settings(
-    max_examples=int(os.environ.get("SWAPPER_FUZZ_EXAMPLES", "150")),
+    max_examples=int(os.environ.get("SWAPPER_FUZZ_EXAMPLES", "100")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
@@ -33,10 +33,24 @@ ELSEWHERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r
 
 
 FOR_ENGINES = {b"/v1/chat/completions", b"/v1/completions", b"/v1/embeddings", b"/v1/audio/transcriptions"}
-"""Paths that these tests ask an engine for."""
+"""Paths that these tests ask an engine for, by POST."""
 
-ADDED = {b"host", b"content-length", b"x-request-id"}
+MODELS = {"a", "b"}
+"""What the lab's model is called."""
+
+LIMIT = 1024
+"""Bytes of a body that are held in memory, where that matters."""
+
+UPSTREAM = b"/upstream/a"
+"""What the engine does not see of a path that begins so."""
+
+ADDED = {b"host", b"content-length", b"x-request-id", b"connection", b"upgrade"}
 """Fields that the router writes itself."""
+
+
+def request(body: bytes, *, target: bytes = b"/v1/chat/completions", extra: bytes = b"") -> bytes:
+    """A request with nothing odd about it but its body."""
+    return b"POST %b HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n%b" % (target, extra, len(body), body)
 
 
 class Witness:
@@ -75,7 +89,8 @@ class Witness:
             self.wrong.append(data)
             writer.transport.abort()
             return b""
-        if read is None or len(read.all(b"content-length")) != 1 or read.all(b"transfer-encoding"):
+        lengths = 0 if read is None else len(read.all(b"content-length"))
+        if read is None or lengths != (read.method == b"POST" or read.body != b"") or read.all(b"transfer-encoding"):
             self.wrong.append(data)
             writer.transport.abort()
             return b""
@@ -143,7 +158,7 @@ class Outcome:
     engine: list[Read] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(repr=False)
 class Fuzz:
     """A lab that lives as long as a test, whatever the number of examples."""
 
@@ -166,6 +181,8 @@ class Fuzz:
     async def _send(self, data: bytes, places: Sequence[int]) -> Outcome:
         self.witness.requests.clear()
         self.elsewhere.clear()
+        self.lab.records.clear()
+        self.lab.leases.tickets.clear()
         outcome = Outcome(*read_all(data))
         caller = await self.lab.call()
         sent = asyncio.Event()
@@ -240,7 +257,7 @@ def judge(data: bytes, outcome: Outcome, elsewhere: Sequence[bytes]) -> None:
         if reply.status == 200:
             assert index < len(outcome.understood), "the router answers what is no request"
             read, got = outcome.understood[index], left.pop(0)
-            assert (got.method, got.target, got.body) == (read.method, read.target, read.body)
+            assert (got.method, got.target, got.body) == (read.method, read.target.removeprefix(UPSTREAM), read.body)
             assert reply.body == got.body
             added = {name for name, _ in set(got.fields) - set(read.fields)}
             assert added <= ADDED, "a field appears that the client did not send"
@@ -258,7 +275,7 @@ def judge(data: bytes, outcome: Outcome, elsewhere: Sequence[bytes]) -> None:
 
 
 @contextmanager
-def fuzzing(directory: Path, *, memory_limit: int = 1024) -> Iterator[Fuzz]:
+def fuzzing(directory: Path, *, memory_limit: int = LIMIT) -> Iterator[Fuzz]:
     """A lab for many examples, in a loop of its own."""
     elsewhere: list[bytes] = []
     lab = Lab(directory, memory_limit=memory_limit, others=lambda: Elsewhere(elsewhere))

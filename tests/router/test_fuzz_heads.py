@@ -38,9 +38,10 @@ ODD_CODINGS = [
     b"Transfer-Encoding: identity", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: chunked, identity",
     b"Transfer-Encoding: xchunked", b"Transfer-Encoding: chunked\x0b", b"Transfer-Encoding: chunked;q=1",
     b"Transfer-Encoding : chunked", b"Transfer-Encoding:\r\n chunked", b"Transfer-Encoding: \"chunked\"",
-    b"Transfer-Encoding: ,chunked", b"Transfer-Encoding:", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-    b"X: 1\nTransfer-Encoding: chunked", b"X: 1\rTransfer-Encoding: chunked", b"X: 1\r\n Transfer-Encoding: chunked",
-    b"Transfer_Encoding: chunked", b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+    b"Transfer-Encoding: ,chunked", b"Transfer-Encoding:",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", b"X: 1\nTransfer-Encoding: chunked",
+    b"X: 1\rTransfer-Encoding: chunked", b"X: 1\r\n Transfer-Encoding: chunked", b"Transfer_Encoding: chunked",
+    b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
     b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", b"Transfer-Encoding\0: chunked",
     b"Transfer-Encoding: chun\xc4\xb7ed", b"Transfer-Encoding: chunked\0", b"TE: chunked",
 ]  # fmt: skip
@@ -58,7 +59,15 @@ ODD_OTHERS = [
     b"X: \0", b"X: a\rb", b"X: a\nb", b"X: a\r\n b", b": x", b"X", b"X(: y", b"X\xc4: y", b"X : y", b" X: y",
     b"", b"X-Huge: " + b"b" * 70_000, b"GET / HTTP/1.1", b"X: \x7f", b"X: \x1b[0m", b"\xef\xbb\xbfX: y",
 ]  # fmt: skip
-TARGETS = [b"/v1/chat/completions", b"/v1/completions?x=1&model=b", b"/v1/embeddings", b"/v1/chat/completions?%0d%0aX:"]
+TARGETS = [
+    b"/v1/chat/completions", b"/v1/completions?x=1&model=b", b"/v1/embeddings", b"/v1/chat/completions?%0d%0aX:",
+]  # fmt: skip
+LOOKS = [
+    b"/props?model=a", b"/slots?x=1&model=b", b"/upstream/a/v1/models?x=1", b"/upstream/a/health",
+    b"/upstream/a//%2e", b"/v1/realtime?model=a", b"/props", b"/props?model=a&model=b", b"/slots?mod%65l=a",
+]  # fmt: skip
+"""What an engine is asked by GET."""
+
 ODD_TARGETS = [
     b"http://x/v1/chat/completions", b"http://x:80/v1/completions", b"*", b"x:443", b"/v1/../v1/completions", b"/a b",
     b"//v1/chat/completions", b"/v1/chat/completions#f", b"/\xe9", b"/%00", b"/" + b"x" * 5000, b"", b"/\t", b"/v1\0",
@@ -118,6 +127,8 @@ def requests(draw: st.DrawFn) -> bytes:
         lines.append(draw(mostly(CODINGS, ODD_CODINGS)))
     lines = draw(st.permutations(lines))
     method, target = draw(mostly([b"POST"], ODD_METHODS)), draw(mostly(TARGETS, ODD_TARGETS))
+    if draw(st.integers(0, 7)) == 5:
+        method, target = b"GET", draw(st.sampled_from(LOOKS))
     first = method + b" " + target + b" " + draw(mostly([b"HTTP/1.1"], ODD_VERSIONS))
     end = draw(mostly([b"\r\n"], [b"\n", b"\r", b"\r\r\n"]))
     before = draw(mostly([b""], [b"\r\n", b"\r\n\r\n", b"\n", b" ", b"\0"]))
@@ -229,6 +240,15 @@ def test_what_is_as_it_should_be_is_answered(
     outcome = fuzz.send(data, places)
     assert [reply.status for reply in outcome.replies] == [200] * len(parts), outcome.replies
     assert outcome.ending == "end"
+
+
+def test_the_body_of_a_handshake_is_no_request(fuzz: Fuzz) -> None:
+    inner = plain(CHAT, target=b"/sleep")
+    head = b"GET /v1/realtime?model=a HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    for body in (b"Content-Length: %d\r\n\r\n" % len(inner) + inner,
+                 b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(inner) + inner + b"\r\n0\r\n\r\n"):  # fmt: skip
+        outcome = fuzz.send(head + body + plain(CHAT))
+        assert [read.target for read in outcome.engine] in ([b"/v1/realtime?model=a", b"/v1/completions"], [])
 
 
 def test_the_second_reader_reads() -> None:
