@@ -10,6 +10,8 @@ asks and stops it.  (``tests/run --vllm`` has the real one.)
 - SIGTERM closes the socket and then waits for open requests; a stream stops and waits until its client closes.  So does
   the real one if the client does not read; one that reads gets ``finish_reason: abort``: set STANDIN_ON_TERM=abort.
 - Requests hang while it sleeps, and ``/health`` goes on to answer 200.
+- ``/v1/realtime`` is there with ``--hf-overrides '{"architectures": ["Qwen3ASRRealtimeGeneration"]}'`` only; SIGTERM
+  closes its WebSockets at once.
 
 It answers with ``reply.txt`` from the model's folder; ``LOOP`` in the message makes it go on until ``max_tokens``.
 STANDIN_LOAD_SECONDS is how long the load takes (0.2), STANDIN_TOKEN_SECONDS how long a word takes in a stream (0.005).
@@ -40,6 +42,7 @@ LOAD_SECONDS = float(os.environ.get("STANDIN_LOAD_SECONDS", "0.2"))
 TOKEN_SECONDS = float(os.environ.get("STANDIN_TOKEN_SECONDS", "0.005"))
 ABORTS_ON_TERM = os.environ.get("STANDIN_ON_TERM") == "abort"
 DEVELOPER = os.environ.get("VLLM_SERVER_DEV_MODE") == "1"
+SEGMENT = 5 * 16000 * 2
 SOUNDS = (b"RIFF", b"OggS", b"ID3", b"\xff\xfb", b"fLaC")
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
@@ -68,6 +71,7 @@ class Options:
     names: tuple[str, ...]
     context: int
     images: int | None
+    realtime: bool
 
 
 @dataclass(slots=True)
@@ -183,6 +187,92 @@ async def _transcript_chunks(engine: Engine, name: str) -> AsyncIterator[dict[st
         yield {"id": "transcribe-standin", "object": "transcription.chunk", "model": name, "choices": [choice]}
 
 
+class Session:
+    """One WebSocket of ``/v1/realtime``: sound as PCM of 16 bits and 16 kHz comes in, text goes out."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._socket = web.WebSocketResponse(max_msg_size=16 << 20)
+        self._sound: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._named = False
+        self._transcribing: asyncio.Task[None] | None = None
+
+    async def run(self, request: web.Request) -> web.WebSocketResponse:
+        """Until the client leaves, sends something that is no text, or SIGTERM comes."""
+        await self._socket.prepare(request)
+        await self._send(type="session.created", id="sess-standin", created=int(time.time()))
+        leaving = asyncio.ensure_future(self._leave())
+        async for message in self._socket:
+            if message.type is not web.WSMsgType.TEXT:
+                break
+            try:
+                await self._take(json.loads(message.data))
+            except ValueError:
+                await self._error("Invalid JSON", "invalid_json")
+        for task in (leaving, self._transcribing):
+            if task is not None:
+                task.cancel()
+        return self._socket
+
+    async def _leave(self) -> None:
+        await self._engine.leaving.wait()
+        await self._socket.close(code=1012)
+
+    async def _send(self, **event: object) -> None:
+        await self._socket.send_json(event)
+
+    async def _error(self, message: str, code: str) -> None:
+        await self._send(type="error", error=message, code=code)
+
+    async def _take(self, event: dict[str, Any]) -> None:
+        match event.get("type"):
+            case "session.update" if event.get("model") is None:
+                await self._error("Missing required field: model", "invalid_event")
+            case "session.update" if event["model"] not in self._engine.options.names:
+                await self._error(f"The model `{event['model']}` does not exist.", "model_not_found")
+            case "session.update":
+                self._named = True
+            case "input_audio_buffer.append":
+                self._sound.put_nowait(base64.b64decode(event["audio"]))
+            case "input_audio_buffer.commit" if not self._named:
+                message = "Model not validated. Make sure to validate the model by sending a session.update event."
+                await self._error(message, "model_not_validated")
+            case "input_audio_buffer.commit" if event.get("final"):
+                self._sound.put_nowait(None)
+            case "input_audio_buffer.commit":
+                self._transcribing = asyncio.ensure_future(self._transcribe())
+            case kind:
+                await self._error(f"Unknown event type: {kind}", "unknown_event")
+
+    async def _transcribe(self) -> None:
+        """The sentence for each five seconds, and for what is left at the end."""
+        waiting, text = 0, ""
+        while (sound := await self._sound.get()) is not None:
+            waiting += len(sound)
+            while waiting >= SEGMENT:
+                waiting -= SEGMENT
+                text += await self._say()
+        if waiting:
+            text += await self._say()
+        usage = {"prompt_tokens": 1, "total_tokens": 2, "completion_tokens": 1}
+        await self._send(type="transcription.done", text=text, usage=usage)
+
+    async def _say(self) -> str:
+        words = ["language", " English", "<asr_text>", *self._engine.words(self._engine.reply, {}), ""]
+        for word in words:
+            await asyncio.sleep(TOKEN_SECONDS)
+            await self._send(type="transcription.delta", delta=word)
+        return "".join(words)
+
+
+async def realtime(request: web.Request) -> web.StreamResponse:
+    """GET /v1/realtime."""
+    engine = request.app[ENGINE]
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise web.HTTPNotFound
+    return await Session(engine).run(request) if engine.options.realtime else web.Response(status=403)
+
+
 async def _stream(request: web.Request, chunks: AsyncIterator[dict[str, Any]]) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
     await response.prepare(request)
@@ -289,6 +379,7 @@ def application(engine: Engine) -> web.Application:
     app.router.add_post("/v1/audio/transcriptions", transcribe)
     app.router.add_post("/v1/audio/translations", transcribe)
     app.router.add_get("/v1/models", models)
+    app.router.add_get("/v1/realtime", realtime)
     app.router.add_get("/health", health)
     app.router.add_get("/standin/argv", started_with)
     app.router.add_get("/standin/body", was_sent)
@@ -351,10 +442,12 @@ def main() -> None:
     parser.add_argument("--served-model-name", nargs="+")
     parser.add_argument("--max-model-len", type=int, default=4096)
     parser.add_argument("--limit-mm-per-prompt", type=json.loads, default={})
+    parser.add_argument("--hf-overrides", type=json.loads, default={})
     given, _ = parser.parse_known_args()
     names = tuple(given.served_model_name or [str(given.model)])
     images = given.limit_mm_per_prompt.get("image")
-    options = Options(given.model, given.uds, names, given.max_model_len, images)
+    realtime_too = given.hf_overrides.get("architectures") == ["Qwen3ASRRealtimeGeneration"]
+    options = Options(given.model, given.uds, names, given.max_model_len, images, realtime_too)
     if not (options.model / "reply.txt").is_file():
         sys.exit(f"ValueError: {options.model} has no reply.txt: no model to load")
     core = start_core()  # before the socket is there, which would stay open in it

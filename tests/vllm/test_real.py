@@ -4,6 +4,7 @@ A start takes half a minute or more, so the tests are one story in this order, w
 then a model that hears, one that sees, llama-server again, and one that is started and stopped by hand.
 """
 
+import asyncio
 import json
 import os
 import time
@@ -19,6 +20,7 @@ from tests.lab import dashboard, media
 from tests.lab.exposition import Scraped, read_openmetrics
 from tests.media.mission import HEAR, SEE, WRITE, example_com, say
 from tests.media.sight import picture
+from tests.vllm.realtime import REALTIME, connected, dictate, heard
 from tests.vllm.rig import ASR, SAID, SEEN, VL, active, engine, events, processes, talking, transcribe, unit
 
 VLLM = os.environ.get("SWAPPER_TEST_VLLM", "")
@@ -34,7 +36,7 @@ models:
   glm-47-flash: {{engine: llama, model: glm-47-flash.gguf, context: 2048}}
   {ASR}:
     {{engine: vllm, model: {os.environ.get("SWAPPER_TEST_VLLM_ASR")}, gpu_memory: 30%, context: 8192,
-     aliases: [asr, transcription], {ON_CPU}}}
+     aliases: [asr, transcription], {ON_CPU.replace("args: [", f"args: [{', '.join(map(json.dumps, REALTIME))}, ")}}}
   {VL}:
     {{engine: vllm, model: {os.environ.get("SWAPPER_TEST_VLLM_VL")}, gpu_memory: 40%, context: 16384, images: 4,
      aliases: [qwen3-vl-4b-vllm, vision, vl, ocr], {ON_CPU}}}
@@ -133,6 +135,26 @@ def test_its_metrics_are_merged_and_what_the_dashboard_asks_for() -> None:
     assert asked - dashboard.given(scraped) == set()
     strict = ask("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
     assert any(family.name == "vllm:generation_tokens" for family in read_openmetrics(strict.body.decode()))
+
+
+def test_what_is_spoken_is_understood_in_a_websocket() -> None:
+    words = ["language", " English", "<asr_text>", "The", " quick", " brown", " fox.", ""]
+    first, second = asyncio.run(dictate("asr", 1.0, 7.0))
+    assert first == (words, HEARD)
+    assert second == (words * 2, HEARD * 2)
+    until(lambda: ask("GET", f"/api/models/{ASR}").json["leases"] == 0, "nobody holds the model")
+
+
+def test_a_websocket_with_mistakes() -> None:
+    async def err() -> list[object]:
+        async with connected("asr") as socket:
+            codes = []
+            for message in ({"type": "input_audio_buffer.commit"}, {"type": "session.update", "model": "nobody"}, {}):
+                await socket.send_json(message)
+                codes.append((await heard(socket))["code"])
+            return codes
+
+    assert asyncio.run(err()) == ["model_not_validated", "model_not_found", "unknown_event"]
 
 
 def test_the_watchdog_is_fed() -> None:
