@@ -75,6 +75,10 @@ class Guard:
             _LOG.error("listening on %s without API keys: whoever comes from elsewhere is refused. "
                        "Make a key, as root: %s", ", ".join(self._wide), "; ".join(MAKE_KEYS))  # fmt: skip
 
+    def cors(self, origin: bytes) -> bytes:
+        """See `Access.cors`, of the one in force now."""
+        return self.access.cors(origin)
+
     @property
     def complaints(self) -> list[str]:
         """What an administrator should know at a glance; no secrets."""

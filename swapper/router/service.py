@@ -127,7 +127,7 @@ class Router:
         catalog = Catalog(self._places, self._scheduler, self._feed, self._statuses, started_now())
         parts = Parts(self._directory, catalog, self._runtime, orders, self._feed, self._stats,
                       lambda: self.connections, journal.follow, journal.recent, self._explain,
-                      lambda: self._guard.access.keyed)  # fmt: skip
+                      lambda: self._guard.access.keyed, self._guard.cors)  # fmt: skip
         self._application = LateApplication(partial(late.runner, parts, LAST_WORDS))
         self._front = Front(self._services(), self._front_settings(), routes.find, self._application)
         loop = asyncio.get_running_loop()

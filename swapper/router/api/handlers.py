@@ -65,6 +65,7 @@ class Api:
             add = app.router.add_get if endpoint.method == "GET" else app.router.add_post
             add(pattern, handlers[endpoint.operation])
         app.on_cleanup.append(self._asking.close)
+        app.on_response_prepare.append(self._let_read)
         return app
 
     def _handlers(self) -> Mapping[str, Handler]:
@@ -74,6 +75,13 @@ class Api:
             "overview": self.overview, "detail": self.detail, "log": self.log, "load": self.load,
             "unload": self.unload, "events": self.events,
         }  # fmt: skip
+
+    async def _let_read(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Pages that may use the port may read its answers too, those that have no end included."""
+        lines = self._parts.cors(request.headers.get("Origin", "").encode(errors="replace"))
+        for line in lines.decode().splitlines():
+            name, _, value = line.partition(": ")
+            response.headers.add(name, value)
 
     async def index(self, _: web.Request) -> web.StreamResponse:
         """Where things are."""

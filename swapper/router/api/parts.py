@@ -35,11 +35,16 @@ def _nobody() -> bool:
     return False
 
 
+def _nothing(_: bytes) -> bytes:
+    return b""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the application works with.
 
-    `connections` says how many clients are connected, `keyed` whether requests need keys.
+    `connections` says how many clients are connected, `keyed` whether requests need keys, `cors` what header lines let
+    pages of an origin read an answer.
     """
 
     directory: Directory
@@ -53,3 +58,4 @@ class Parts:
     recent: Recent
     explain: Callable[[Failure, str], Awaitable[ApiError]]
     keyed: Callable[[], bool] = _nobody
+    cors: Callable[[bytes], bytes] = _nothing
