@@ -200,6 +200,9 @@ class Histories(RuleBasedStateMachine):
         leased = {request: record.name for record in self.scheduler.records() for request in record.leases}
         assert waiting == self.waiting.keys()
         assert leased == self.leased
+        for record in self.scheduler.records():
+            assert record.light == self.light & record.waiting.keys()
+            assert record.aside == self.light & record.leases.keys()
 
     @invariant()
     def nobody_has_waited_longer_than_he_may(self) -> None:
