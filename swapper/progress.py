@@ -4,7 +4,8 @@ Seen in /proc (proc(5)), in each process of the engine's unit, for the two ways 
 
 - By read(2), direct or not: a file of the model is open and its position has moved since the last look, so this file is
   what the process has read meanwhile (`rchar`). The position itself says nothing: llama.cpp goes to a file's end before
-  it begins, and to and fro in it later.
+  it begins, and to and fro in it later. Positions are read before the count and after it, since the process goes on
+  reading meanwhile: what the count has was read between those before the last count and those after this one.
 - By mmap(2): pages that are there for the process (bit 63 in pagemap). A thousand of them are looked at, spread over
   the model; smaps would count them all, which takes a second for 100 GB.
 
@@ -37,14 +38,13 @@ SEEN = 10
 class File:
     """One file of the model, and what of it has been read."""
 
-    __slots__ = ("_pages", "_unread", "held", "positions", "size", "taken", "whole")
+    __slots__ = ("_pages", "_unread", "held", "size", "taken", "whole")
 
     def __init__(self, size: int, step: int) -> None:
         """A file of `size` bytes, of which one page in `step` bytes is looked at: the last one each time."""
         self.size = size
         self._unread = [min(end, size) - 1 for end in range(step, size + step, step)]
         self._pages = len(self._unread)
-        self.positions: dict[tuple[int, bytes], int] = {}
         self.taken: dict[int, int] = {}
         self.held = self.whole = False
 
@@ -55,11 +55,6 @@ class File:
             return self.size
         mapped = self.size * (self._pages - len(self._unread)) // self._pages
         return max(mapped, min(self.size - 1, max(self.taken.values(), default=0)))
-
-    def move(self, process: int, number: bytes, position: int) -> bool:
-        """Whether an open file has another position than at the last look."""
-        before, self.positions[process, number] = self.positions.get((process, number), 0), position
-        return position != before
 
     def take(self, process: int, count: int) -> int:
         """Count bytes that a process has read; returns how many of them cannot have been this file's."""
@@ -87,7 +82,7 @@ class File:
 class Reading:
     """What an engine has read of a model so far."""
 
-    __slots__ = ("_engine", "_files", "_group", "_rchar", "size")
+    __slots__ = ("_engine", "_files", "_group", "_positions", "_rchar", "size")
 
     def __init__(self, engine: int, paths: list[str]) -> None:
         """Watch the process `engine` and those in the same control group read files, and what is in directories."""
@@ -97,6 +92,7 @@ class Reading:
         self._files = {path: File(size, step) for path, size in sizes.items()}
         self._engine = engine
         self._rchar: dict[int, int] = {}
+        self._positions: dict[int, dict[tuple[bytes, File], int]] = {}
         try:
             group = content(b"/proc/%d/cgroup" % engine).partition(b"0::")[2].split(b"\n")[0]
         except OSError:
@@ -125,22 +121,30 @@ class Reading:
             return [self._engine]
 
     def _read(self, process: int, held: set[File]) -> None:
-        """What was read by read(2). First the count, then positions: so no bytes are counted before they are known."""
+        """What was read by read(2)."""
+        last = self._positions.get(process, {})
+        before = self._positions[process] = self._open(process)
         total = int(content(b"/proc/%d/io" % process).partition(b"rchar:")[2].split()[0])
         fresh, self._rchar[process] = total - self._rchar.get(process, 0), total
-        moved: set[File] = set()
+        after = self._open(process)
+        held.update(file for _, file in after)
+        # A file that was not open was at its beginning.
+        moved = {place[1] for place, position in (*before.items(), *after.items()) if position != last.get(place, 0)}
+        for file in moved:
+            fresh = file.take(process, fresh)
+
+    def _open(self, process: int) -> dict[tuple[bytes, File], int]:
+        """The model's files that a process has open, by its numbers for them, with its positions in them."""
+        places = {}
         for number in os.listdir(b"/proc/%d/fd" % process):
             try:
                 file = self._files.get(os.readlink(b"/proc/%d/fd/%s" % (process, number)))
                 if file is not None:
-                    held.add(file)
                     position = content(b"/proc/%d/fdinfo/%s" % (process, number)).partition(b"pos:")[2].split()[0]
-                    if file.move(process, number, int(position)):
-                        moved.add(file)
+                    places[number, file] = int(position)
             except OSError:
                 continue  # closed meanwhile
-        for file in moved:
-            fresh = file.take(process, fresh)
+        return places
 
     def _mapped(self, process: int, held: set[File]) -> None:
         """What was read by mmap(2). A line of maps: addresses, rights, place in the file, device, number, path."""
@@ -173,11 +177,16 @@ def weights(path: str) -> list[tuple[str, int]]:
 
 
 def _chosen(folder: str, names: list[str]) -> list[str]:
-    """The weights in a directory; with an index only what it names, by the convention of who writes such indexes."""
+    """The weights in a directory that vLLM loads (its default_loader.py): Mistral's own files before all others.
+
+    Else with an index only what it names, which is called `model-…` by the convention of who writes such indexes.
+    """
     kind = next((kind for kind in KINDS if any(name.endswith(kind) for name in names)), None)
     chosen = [name for name in names if kind is not None and name.endswith(kind)]
-    if INDEX in names:
-        chosen = [name for name in chosen if name.startswith("model")] or chosen
+    for start in ("consolidated", "model") if INDEX in names else ("consolidated",):
+        if preferred := [name for name in chosen if name.startswith(start)]:
+            chosen = preferred
+            break
     return [os.path.join(folder, name) for name in chosen]
 
 

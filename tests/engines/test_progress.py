@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from swapper import progress
 from swapper.progress import INDEX, Reading
 
 READER = """\
@@ -104,6 +105,30 @@ def test_what_is_read_is_known_in_whatever_order(engine: Engine, model: Path) ->
     assert reading.look() == pytest.approx(40 * MIB, abs=COMMANDS)
 
 
+@pytest.mark.parametrize("moment", [b"/io", b"/fdinfo/3"], ids=["count", "position"])
+def test_what_is_read_during_a_look_is_known_at_the_next(
+    engine: Engine, model: Path, monkeypatch: pytest.MonkeyPatch, moment: bytes
+) -> None:
+    reading = Reading(engine.id, [str(model)])
+    reading.look()
+    engine.does("open", model)
+    engine.does("read", model, 0, 8 * MIB)
+    look_into, read = progress.content, [8 * MIB]
+
+    def content(path: bytes) -> bytes:
+        said = look_into(path)
+        if path.endswith(moment):
+            engine.does("read", model, sum(read), 8 * MIB)
+            read.append(8 * MIB)
+        return said
+
+    monkeypatch.setattr(progress, "content", content)
+    reading.look()
+    monkeypatch.undo()
+    assert len(read) > 1
+    assert reading.look() == pytest.approx(sum(read), abs=COMMANDS)
+
+
 def test_going_to_the_end_is_not_reading(engine: Engine, model: Path) -> None:
     reading = Reading(engine.id, [str(model)])
     reading.look()
@@ -176,7 +201,7 @@ def test_a_link_is_what_it_leads_to(engine: Engine, model: Path, tmp_path: Path)
 
 def test_in_a_directory_the_weights_count_that_are_loaded(engine: Engine, tmp_path: Path) -> None:
     first, second = (write(tmp_path / f"model-0000{part}-of-00002.safetensors", 8 * MIB) for part in (1, 2))
-    write(tmp_path / "consolidated.safetensors", 16 * MIB)
+    write(tmp_path / "duplicate.safetensors", 16 * MIB)
     write(tmp_path / "pytorch_model.bin", 16 * MIB)
     assert Reading(engine.id, [str(tmp_path)]).size == 32 * MIB
     (tmp_path / INDEX).write_text("{}")
@@ -189,6 +214,8 @@ def test_in_a_directory_the_weights_count_that_are_loaded(engine: Engine, tmp_pa
     engine.does("close", second)
     engine.does("read", first, 0, 2 * MIB)
     assert reading.look() == pytest.approx(10 * MIB, abs=COMMANDS)
+    write(tmp_path / "consolidated-00001-of-00001.safetensors", 4 * MIB)
+    assert Reading(engine.id, [str(tmp_path)]).size == 4 * MIB
 
 
 def test_all_files_of_a_model_count(engine: Engine, model: Path, tmp_path: Path) -> None:
