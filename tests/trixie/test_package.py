@@ -118,6 +118,8 @@ def test_a_purge_leaves_nothing_behind() -> None:
     run("dpkg", "--install", deb())
     ask("GET", "/v1/models")
     (CONFIG.parent / "conf.d" / "more.yaml").write_text("models: {}")
+    for folder in ("credstore", "credstore.encrypted"):
+        Path(f"/etc/{folder}/swapper.keys").touch()
     run("systemctl", "reload", "swapper")
     installed = files()
     assert "/usr/share/swapper/swapper/__pycache__" in installed
