@@ -27,9 +27,10 @@ models:
   caller: {{engine: llama, model: caller.gguf, context: 4096, args: [--chat-template-file, {MODELS / TEMPLATE}]}}
   agent:
     {{engine: llama, model: agent.gguf, context: 65536, gpu: 1, args: [--chat-template-file, {MODELS / TEMPLATE}]}}
+  broken: {{engine: llama, model: broken.gguf, context: 2048}}
   absent: {{engine: llama, model: absent.gguf, context: 2048}}
 """
-NAMES = ["writer", "other", "ear", "coder", "narrow", "judge", "caller", "agent", "absent"]
+NAMES = ["writer", "other", "ear", "coder", "narrow", "judge", "caller", "agent", "broken", "absent"]
 WORDS = sentence("writer")
 
 HELLO = [{"role": "user", "content": "Hello!"}]
@@ -59,7 +60,7 @@ def official(package: str) -> Any:
 
 
 def write_models() -> None:
-    """The files that `CONFIG` names, but for one."""
+    """The files that `CONFIG` names: one of them is no model, and one is left out."""
     sight.write_models()
     shutil.copyfile(Path(__file__).with_name(TEMPLATE), MODELS / TEMPLATE)
     write_ranker(MODELS / "judge.gguf")
@@ -67,6 +68,7 @@ def write_models() -> None:
     write_caller("agent", "exec_command", {"cmd": "touch made"}, DONE)
     for name in ("writer", "other", "coder", "narrow"):
         write_gguf(name)
+    (MODELS / "broken.gguf").write_bytes(b"GGUF" + b"nonsense" * 1000)
 
 
 def write_caller(name: str, tool: str, arguments: dict[str, object], then: str) -> None:

@@ -1,11 +1,13 @@
 """Anthropic's package for Python."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.clients.rig import CALL, COLD, HELLO, URL, WEATHER, WORDS, official
-from tests.job.house import run, sentence
+from tests.clients.rig import CALL, COLD, HELLO, NAMES, URL, WEATHER, WORDS, official
+from tests.job import house
+from tests.job.house import ask, run, sentence, until
 
 anthropic = official("anthropic")
 
@@ -16,6 +18,18 @@ TOOL = {"name": "weather", "description": "Tells the weather.", "input_schema": 
 def client() -> Any:
     with anthropic.Anthropic(base_url=URL, api_key="none", max_retries=0) as client:
         yield client
+
+
+def test_models(client: Any) -> None:
+    listed = list(client.models.list())
+    assert [model.id for model in listed] == NAMES
+    assert [model.id for model in client.models.list(limit=2)] == NAMES, "page by page"
+    model = client.models.retrieve("code")
+    assert (model.type, model.id, model.display_name, model.aliases) == ("model", "writer", "writer", ["code"])
+    assert (model.max_input_tokens, model.lifecycle) == (4096, "active")
+    assert model.created_at <= datetime.now(UTC)
+    assert not model.capabilities.image_input.supported
+    assert not model.capabilities.thinking.types.enabled.supported
 
 
 def test_a_message(client: Any) -> None:
@@ -61,6 +75,13 @@ def test_what_the_tool_says_is_told(client: Any) -> None:
     assert (answer.content[0].text, answer.stop_reason) == (COLD, "end_turn")
 
 
+def test_what_is_said_once_the_client_leaves(client: Any) -> None:
+    loop = [{"role": "user", "content": "LOOP"}]
+    with client.messages.create(model="writer", max_tokens=4000, messages=loop, stream=True) as stream:
+        assert next(iter(stream)).type == "message_start"
+    until(lambda: ask("GET", "/api/models/writer").json["leases"] == 0, "nobody holds the model")
+
+
 def test_tokens_are_counted(client: Any) -> None:
     short = client.messages.count_tokens(model="writer", messages=HELLO)
     long = client.messages.count_tokens(model="writer", messages=[{"role": "user", "content": "Hello! " * 50}])
@@ -84,6 +105,34 @@ def test_a_model_whose_file_is_not_there(client: Any) -> None:
         client.messages.create(model="absent", max_tokens=40, messages=HELLO)
     assert caught.value.status_code == 503
     assert "absent.gguf" in str(caught.value)
+
+
+def test_a_model_that_does_not_start(client: Any) -> None:
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        client.messages.create(model="broken", max_tokens=40, messages=HELLO)
+    assert caught.value.status_code == 503
+    assert caught.value.body["error"]["code"] == "model_failed"
+    assert "llama@broken" in str(caught.value)
+    assert "error" in caught.value.body["error"]["journal"][-1] + caught.value.message
+
+
+def test_json_that_is_broken(client: Any) -> None:
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        client.post("/v1/messages", content=b'{"model": "writer", "messages": [', cast_to=object)
+    assert caught.value.body["error"]["code"] == "invalid_json"
+    assert caught.value.type == "invalid_request_error"
+
+
+def test_a_model_that_is_busy(client: Any) -> None:
+    run("systemctl", "start", "llama@narrow.service")
+    house.wait_for("narrow", "ready")
+    loop = [{"role": "user", "content": "LOOP"}]
+    with client.messages.create(model="narrow", max_tokens=100_000, messages=loop, stream=True) as stream:
+        assert next(iter(stream)).type == "message_start"
+        with pytest.raises(anthropic.RateLimitError) as caught:
+            client.messages.create(model="narrow", max_tokens=40, messages=HELLO)
+    assert caught.value.type == "rate_limit_error"
+    assert int(caught.value.response.headers["retry-after"]) >= 1
 
 
 def test_the_path_that_beta_clients_take(client: Any) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.clients.rig import URL, WORDS
-from tests.job.house import ask, run, until
+from tests.clients.rig import CALL, NAMES, URL, WEATHER, WORDS
+from tests.job import house
+from tests.job.house import ask, run, sentence, until
+from tests.lab import media
 
 PACKAGES = os.environ.get("SWAPPER_TEST_CLIENTS_NODE", "")
 if not PACKAGES:
@@ -18,12 +20,22 @@ PROGRAM = Path(__file__).with_name("client.js")
 
 
 @pytest.fixture(scope="module")
-def told() -> Any:
-    return json.loads(run("env", f"NODE_PATH={PACKAGES}", "node", str(PROGRAM), f"{URL}/v1", "writer", "wrtier"))
+def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    recording = tmp_path_factory.mktemp("node") / "voice.wav"
+    recording.write_bytes(media.wav())
+    run("systemctl", "start", "llama@narrow.service")  # for which nobody may wait
+    house.wait_for("narrow", "ready")
+    told_what = {
+        "baseURL": f"{URL}/v1", "writer": "writer", "caller": "caller", "ear": "asr", "judge": "judge",
+        "narrow": "narrow", "nobody": "wrtier", "schema": WEATHER, "recording": str(recording), "coder": "coder",
+        "kill": "systemctl kill --signal=KILL llama@coder.service",
+    }  # fmt: skip
+    return json.loads(run("env", f"NODE_PATH={PACKAGES}", "node", str(PROGRAM), json.dumps(told_what)))
 
 
 def test_models(told: Any) -> None:
-    assert "writer" in told["models"]
+    assert told["models"] == NAMES
+    assert (told["model"]["id"], told["model"]["context_length"]) == ("writer", 4096)
 
 
 def test_chat(told: Any) -> None:
@@ -49,6 +61,33 @@ def test_embeddings(told: Any) -> None:
     assert told["embeddings"] == 2
 
 
+def test_structured_output(told: Any) -> None:
+    assert told["weather"].keys() == {"city", "warm"}
+
+
+def test_a_tool_that_is_called(told: Any) -> None:
+    assert (told["call"]["name"], json.loads(told["call"]["arguments"])) == ("weather", CALL)
+
+
+def test_rerank(told: Any) -> None:
+    assert told["rerank"]["results"][0]["index"] == 1
+
+
+def test_transcription(told: Any) -> None:
+    assert told["transcript"] == sentence("ear")
+
+
 def test_a_model_that_is_not_configured(told: Any) -> None:
-    assert (told["error"]["known"], told["error"]["code"]) == (True, "model_not_found")
-    assert "writer" in told["error"]["message"]
+    error = told["errors"]["unknown"]
+    assert (error["known"], error["code"]) == (True, "model_not_found")
+    assert "writer" in error["message"]
+
+
+def test_a_model_that_is_busy(told: Any) -> None:
+    error = told["errors"]["refused"]
+    assert (error["known"], error["code"], error["status"]) == (True, "queue_full", 429)
+
+
+def test_an_engine_that_dies_in_the_middle_of_a_stream(told: Any) -> None:
+    error = told["errors"]["cut"]
+    assert (error["known"], error["code"]) == (True, "engine_broke_off")

@@ -26,6 +26,8 @@ def test_models(client: Any) -> None:
     assert [model.id for model in client.models.list()] == NAMES
     model = client.models.retrieve("code")
     assert (model.id, model.object, model.aliases) == ("writer", "model", ["code"])
+    assert (model.context_length, model.max_model_len, model.meta["n_ctx"]) == (4096, 4096, 4096)
+    assert model.architecture["output_modalities"] == ["text", "embeddings"]
 
 
 def test_chat(client: Any) -> None:
@@ -142,6 +144,12 @@ def test_responses_as_a_stream(client: Any) -> None:
     assert len(words) > 3
     assert events[-1].type == "response.completed"
     assert events[-1].response.output_text == WORDS
+
+
+def test_structured_output_of_a_response(client: Any) -> None:
+    wanted = {"format": {"type": "json_schema", "name": "weather", "strict": True, "schema": WEATHER}}
+    answer = client.responses.create(model="writer", input="Hello!", text=wanted, max_output_tokens=200)
+    assert is_weather(json.loads(answer.output_text))
 
 
 def test_a_tool_that_a_response_calls(client: Any) -> None:

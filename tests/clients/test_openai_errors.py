@@ -10,6 +10,7 @@ import pytest
 from tests.clients.rig import HELLO, URL, official
 from tests.job import house
 from tests.job.house import MODELS, run, sentence
+from tests.lab import media
 
 openai = official("openai")
 
@@ -68,6 +69,36 @@ def test_a_request_without_a_model(client: Any) -> None:
     assert (caught.value.code, caught.value.param) == ("model_missing", "model")
 
 
+def test_a_model_that_does_not_start(client: Any) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model="broken", messages=HELLO)
+    assert (caught.value.status_code, caught.value.code) == (503, "model_failed")
+    assert "llama@broken" in str(caught.value)
+    assert "Its journal ends: " in str(caught.value)
+
+
+def test_a_model_that_does_not_start_ends_a_stream(client: Any) -> None:
+    house.reset()  # or it would be told at once that the last start failed
+    with (
+        pytest.raises(openai.APIError) as caught,
+        client.chat.completions.create(model="broken", messages=HELLO, stream=True) as stream,
+    ):
+        list(stream)
+    assert caught.value.code == "model_failed"
+
+
+def test_json_that_is_broken(client: Any) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.post("/chat/completions", content=b'{"model": "writer", "messages": [', cast_to=object)
+    assert (caught.value.code, caught.value.type) == ("invalid_json", "invalid_request_error")
+
+
+def test_a_model_that_cannot_do_it(client: Any) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.audio.transcriptions.create(model="judge", file=("voice.wav", media.wav()))
+    assert (caught.value.code, caught.value.param) == ("model_incapable", "model")
+
+
 def test_what_an_engine_refuses(client: Any) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         client.embeddings.create(model="other", input="Hello!")
@@ -82,6 +113,7 @@ def test_a_model_that_is_busy(client: Any) -> None:
         with pytest.raises(openai.RateLimitError) as caught:
             client.chat.completions.create(model="narrow", messages=HELLO)
     assert (caught.value.code, caught.value.type) == ("queue_full", "rate_limit_error")
+    assert int(caught.value.response.headers["retry-after"]) >= 1
 
 
 @pytest.mark.parametrize("kind", ["chat", "responses"])
