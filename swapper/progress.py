@@ -115,10 +115,12 @@ class Reading:
         return sum(file.read for file in self._files.values())
 
     def _processes(self) -> list[int]:
+        """Those of the group, but this one. A group that lacks the engine is one of another namespace."""
         try:
-            return [int(process) for process in content(self._group).split() if int(process) != os.getpid()]
+            processes = [int(process) for process in content(self._group).split() if int(process) != os.getpid()]
         except OSError:
-            return [self._engine]
+            processes = []
+        return processes if self._engine in processes else [self._engine]
 
     def _read(self, process: int, held: set[File]) -> None:
         """What was read by read(2)."""

@@ -223,6 +223,19 @@ def test_all_files_of_a_model_count(engine: Engine, model: Path, tmp_path: Path)
     assert Reading(engine.id, [str(model), str(projector), str(tmp_path / "absent")]).size == SIZE * 5 // 4
 
 
+@pytest.mark.parametrize("others", ["1\n", "", None])
+def test_in_a_group_of_others_the_engine_is_looked_at(
+    engine: Engine, model: Path, tmp_path: Path, others: str | None
+) -> None:
+    reading = Reading(engine.id, [str(model)])
+    if others is not None:
+        (tmp_path / "cgroup.procs").write_text(others)
+    reading._group = os.fsencode(tmp_path / "cgroup.procs")
+    engine.does("open", model)
+    engine.does("read", model, 0, 4 * MIB)
+    assert 4 * MIB <= reading.look() < 5 * MIB
+
+
 def test_of_an_engine_that_is_gone_nothing_more_is_learned(engine: Engine, model: Path) -> None:
     reading = Reading(engine.id, [str(model)])
     reading.look()
