@@ -1,4 +1,4 @@
-"""The installed router in front of the fast engine: a model whose unit runs that instead of llama-server."""
+"""The installed router in front of an engine that stands in: a model whose unit runs that instead of llama-server."""
 
 import contextlib
 import os
@@ -12,7 +12,8 @@ NAME = "fast"
 UNIT = f"llama@{NAME}"
 SOCKET = f"/run/swapper/{UNIT}/http.sock"
 DROPIN = Path(f"/run/systemd/system/{UNIT}.service.d/90-fast.conf")
-ENGINE = Path(__file__).parents[1] / "lab" / "fast_engine.py"
+FAST = Path(__file__).parents[1] / "lab" / "fast_engine.py"
+STEADY = FAST.with_name("steady_engine.py")
 LAUNCH = "/usr/share/swapper/swapper/launch.py"
 
 
@@ -32,7 +33,7 @@ class Installed:
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[Installed]:
+def installed(engine: Path = FAST, *options: str) -> Iterator[Installed]:
     """Configure the model, have it started by a request, and give the router and the engine a core each."""
     before = CONFIG.read_text()
     (MODELS / f"{NAME}.gguf").write_bytes(b"not read by anybody")
@@ -40,11 +41,11 @@ def installed() -> Iterator[Installed]:
     DROPIN.write_text(
         "[Service]\nExecStart=\n"
         f"ExecStart=/usr/bin/python3 -IS {LAUNCH} --socket {SOCKET} --health /health --name {NAME} -- "
-        f"/usr/bin/python3 {ENGINE} {SOCKET}\n"
+        f"/usr/bin/python3 {' '.join([str(engine), *options, SOCKET])}\n"
     )
     try:
         configure(f"models:\n  {NAME}: {{engine: llama, model: {NAME}.gguf}}\n")
-        answer = chat(NAME)
+        answer = chat(NAME, max_tokens=1)
         assert answer.status == 200, answer.body
         pid = int(show("swapper.service", "MainPID"))
         if (os.cpu_count() or 1) > 1:
