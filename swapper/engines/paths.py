@@ -1,6 +1,7 @@
-"""Which of an engine's paths clients may reach through `/upstream/MODEL/…`: what asks the model something, and what
-tells how the engine is. What changes the engine (sleep, adapters, profiling, cache, weights) is not among them: that is
-for systemd, and for the router.
+"""Which of an engine's paths clients may reach through `/upstream/MODEL/…`.
+
+These are the ones that ask the model something, and that tell how the engine is. What changes the engine (sleep,
+adapters, profiling, cache, weights) is not among them: that is for systemd, and for the router.
 
 Paths are those of llama-server 0.7.0 ("LLaMA.cpp HTTP Server") and vLLM 0.32.0 ("OpenAI-Compatible Server").
 """

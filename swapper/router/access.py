@@ -60,7 +60,7 @@ _HOST = re.compile(rb"(?:([0-9A-Za-z_.-]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{0,5})?
 _MOST_HOSTS = 64
 
 MAKE_KEYS = (
-    'echo "me admin $(openssl rand -hex 24)" | install -D -m 600 /dev/stdin /etc/credstore/swapper.keys',
+    'echo "me admin $(systemd-id128 new)" | install -D -m 600 /dev/stdin /etc/credstore/swapper.keys',
     "systemctl restart swapper",
 )
 """What to type, as root, where there are no keys yet."""

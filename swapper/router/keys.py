@@ -209,5 +209,5 @@ def _digest(key: bytes) -> bytes:
             raise _WrongError("sha256: wants 64 hexadecimal digits", "printf %s KEY | sha256sum")
         return digest
     if len(key) < KEY_LENGTH or not _KEY.fullmatch(key):
-        raise _WrongError(f"a key is at least {KEY_LENGTH} printable ASCII characters", "openssl rand -hex 24")
+        raise _WrongError(f"a key is at least {KEY_LENGTH} printable ASCII characters", "systemd-id128 new")
     return sha256(key).digest()

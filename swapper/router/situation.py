@@ -33,7 +33,7 @@ class Situation:
                 percent = self._feed.percent(name)
                 return f"{name} is loading" if percent is None else f"{name} is loading, {percent:.0f} %"
             case State.READY:
-                return f"{name} is busy with {len(record.leases)} requests"
+                return f"{name} is busy with {len(record.leases)} other request{'s' * (len(record.leases) != 1)}"
             case State.DRAINING | State.STOPPING:
                 return f"{name} is {record.state}, and will be loaded again"
             case State.STOPPED | State.PARKED | State.FAILED | State.INCOMPLETE | State.DISABLED:
@@ -45,7 +45,9 @@ class Situation:
         """Who makes room for a model that is not there, or stands before it in line."""
         for other in self._scheduler.records():
             if other.drained_for == record.name:
-                return f"{record.name} will be loaded when {other.name} has ended {len(other.leases)} requests"
+                left = len(other.leases)
+                what = "its request" if left == 1 else f"its {left} requests"
+                return f"{record.name} will be loaded when {other.name} has ended {what}"
         ahead = [name for name in self._scheduler.claims if name != record.name]
         leaving = [other.name for other in self._scheduler.records() if other.state is State.STOPPING]
         if leaving:

@@ -127,6 +127,7 @@ def test_a_model_that_is_busy(client: Any) -> None:
     run("systemctl", "start", "llama@narrow.service")
     house.wait_for("narrow", "ready")
     loop = [{"role": "user", "content": "LOOP"}]
+    client.messages.create(model="narrow", max_tokens=40, messages=HELLO)  # whose time is known from now on
     with client.messages.create(model="narrow", max_tokens=100_000, messages=loop, stream=True) as stream:
         assert next(iter(stream)).type == "message_start"
         with pytest.raises(anthropic.RateLimitError) as caught:

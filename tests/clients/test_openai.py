@@ -146,12 +146,6 @@ def test_responses_as_a_stream(client: Any) -> None:
     assert events[-1].response.output_text == WORDS
 
 
-def test_structured_output_of_a_response(client: Any) -> None:
-    wanted = {"format": {"type": "json_schema", "name": "weather", "strict": True, "schema": WEATHER}}
-    answer = client.responses.create(model="writer", input="Hello!", text=wanted, max_output_tokens=200)
-    assert is_weather(json.loads(answer.output_text))
-
-
 def test_a_tool_that_a_response_calls(client: Any) -> None:
     answer = client.responses.create(model="caller", input="Hello!", tools=[{"type": "function", **FUNCTION}])
     (call,) = answer.output

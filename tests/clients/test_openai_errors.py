@@ -108,6 +108,7 @@ def test_what_an_engine_refuses(client: Any) -> None:
 def test_a_model_that_is_busy(client: Any) -> None:
     run("systemctl", "start", "llama@narrow.service")  # for which nobody may wait, either
     house.wait_for("narrow", "ready")
+    client.chat.completions.create(model="narrow", messages=HELLO)  # whose time is known from now on
     with client.chat.completions.create(model="narrow", messages=LOOP, stream=True) as stream:
         assert next(iter(stream)).choices
         with pytest.raises(openai.RateLimitError) as caught:

@@ -13,7 +13,8 @@ from tests.job.house import PATIENCE, ask, chat, connect, state, stream, watchin
 
 NO_CONTEXT = """
 models:
-  alpha: {engine: llama, model: alpha.gguf, aliases: [first], env: {LLAMA_ARG_CTX_SIZE: "2048"}}
+  alpha: {engine: llama, model: alpha.gguf, aliases: [first], args: [--context-shift],
+          env: {LLAMA_ARG_CTX_SIZE: "2048"}}
   beta: {engine: llama, model: beta.gguf, context: 1024, capabilities: [chat, vision]}
   Qwen/VL: {engine: llama, model: alpha.gguf, context: 512}
 """
@@ -184,6 +185,7 @@ def _answer(connection: http.client.HTTPConnection) -> tuple[int, str]:
 
 def test_a_model_is_loaded_though_it_is_busy() -> None:
     house.configure("models:\n  alpha: {engine: llama, model: alpha.gguf, context: 2048, concurrency: 1, queue: 0, "
+                    "args: [--context-shift], "
                     "args: [--context-shift]}\n")  # fmt: skip
     with stream("alpha"):
         assert ask("POST", "/api/models/alpha/load").status == 200

@@ -32,7 +32,7 @@ from tests.job.house import (
 
 CONFIG = """
 models:
-  alpha: {engine: llama, model: alpha.gguf, context: 4096}
+  alpha: {engine: llama, model: alpha.gguf, context: 2048, args: [--context-shift]}
   slow:  {engine: llama, model: slow.gguf, context: 2048, args: [-lm, none]}
 """
 SANE = 10.0

@@ -29,7 +29,7 @@ from tests.job.house import (
 
 SLOW = """
 models:
-  alpha: {engine: llama, model: alpha.gguf, context: 2048}
+  alpha: {engine: llama, model: alpha.gguf, context: 2048, args: [--context-shift]}
   slow:  {engine: llama, model: slow.gguf, context: 2048, args: [-lm, none], load_timeout: 30s}
   aloud: {engine: llama, model: slow.gguf, context: 2048, args: [-lm, none], loading_message: true}
 """
@@ -118,7 +118,7 @@ def test_who_is_behind_others_is_told_so() -> None:
         with asking("/v1/chat/completions", question("slow", stream=True)) as second:
             response = second.getresponse()
             told = comments(response, 1)[0]
-            assert told == ": slow will be loaded when alpha has ended 1 requests; place 2 in the queue\n"
+            assert told == ": slow will be loaded when alpha has ended its request; place 2 in the queue\n"
             busy.close()
             assert words(rest_of(response)[0]) == "Hello! This is slow speaking."
 

@@ -60,7 +60,7 @@ def test_without_keys_nobody_else_may_do_anything(scope: Scope) -> None:
 def test_who_is_refused_learns_what_to_type() -> None:
     error = refusal(Access(), local=False)
     assert error.status == 403
-    assert "openssl rand -hex 24" in error.hint
+    assert "systemd-id128 new" in error.hint
     assert "/etc/credstore/swapper.keys" in error.hint
     assert "systemctl restart swapper" in error.hint
 

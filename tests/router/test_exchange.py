@@ -202,6 +202,24 @@ async def test_times_are_told(lab: Lab) -> None:
     assert b"server-timing" in (await caller.answer())[1]
 
 
+async def test_tokens_are_found_however_the_last_events_come(lab: Lab) -> None:
+    last = [b'data: {"usage":{"prompt_tokens":5,"completion_tokens":7}}\n\n', b"data: [DONE]\n\n"]
+
+    async def script(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del request, reader
+        for block in (STREAM, chunk(b'data: {"delta": "x"}\n\n'), *map(chunk, last), b"0\r\n", b"\r\n"):
+            for _ in range(20):  # the block before has been read
+                await asyncio.sleep(0)
+            writer.write(block)
+
+    lab.engine.script = script
+    caller = await lab.call()
+    await caller.post(b'{"model": "a"}')
+    await caller.answer()
+    record = (await lab.finished(1))[0]
+    assert (record.tokens_in, record.tokens_out) == (5, 7)
+
+
 @pytest.mark.parametrize(
     ("response", "tokens"),
     [

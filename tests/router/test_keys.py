@@ -53,7 +53,7 @@ WRONG = [
     (f"alice {A} inference", "inference or admin"),
     (f"al/ice inference {A}", "name"),
     (f"{A}{B} inference alice-alice-alice", "name"),
-    ("alice inference short", "openssl rand -hex 24"),
+    ("alice inference short", "systemd-id128 new"),
     ("alice inference 0123456789abcde", "at least 16"),
     ("alice inference schlüssel-schlüssel", "ASCII"),
     ("alice inference sha256:abc", "64 hexadecimal"),

@@ -17,8 +17,8 @@ def test_a_model_is_found_once_the_scheduler_knows_it() -> None:
         router = Router()
         router._config = ADDED
         with pytest.raises(ApiError, match="model_not_found"):
-            router.find("added")
+            router._directory.find("added")
         router._places.apply(ADDED)
-        assert router.find("added") is ADDED.models[0]
+        assert router._directory.find("added") is ADDED.models[0]
 
     asyncio.run(play())

@@ -11,6 +11,7 @@ COLLECT   what is no stream of events becomes one event: an error, and then the 
 
 import enum
 import json
+from collections import deque
 
 from swapper.router.errors import ApiError
 from swapper.router.wire.http1 import RequestHead, ResponseHead
@@ -19,6 +20,9 @@ from swapper.router.wire.usage import tokens
 
 COLLECTED = 64 * 1024
 """Most bytes of an answer that becomes an event."""
+
+LAST = 6
+"""Blocks in which the end of an answer may come: the last word, the usage, the last event, the end of the chunks."""
 
 
 class _Mode(enum.Enum):
@@ -66,7 +70,7 @@ class Answer:
         self._refused = False
         self._collected = b""
         self._first = b""
-        self._last = (b"", b"")
+        self._last: deque[bytes] = deque(maxlen=LAST)
 
     # Before the engine
 
@@ -134,7 +138,7 @@ class Answer:
                 self.event(data)
             return
         if self._first:
-            self._last = self._last[1], data
+            self._last.append(data)
         else:
             self._first = data
         self._write(data)
