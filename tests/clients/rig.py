@@ -22,7 +22,7 @@ models:
   other: {{engine: llama, model: other.gguf, context: 4096}}
   ear: {sight.EAR}
   coder: {{engine: llama, model: coder.gguf, context: 65536, gpu: 1}}
-  narrow: {{engine: llama, model: narrow.gguf, context: 4096, concurrency: 1, queue: 0, args: [--context-shift]}}
+  narrow: {{engine: llama, model: narrow.gguf, context: 65536, concurrency: 1, queue: 0}}
   judge: {{engine: llama, model: judge.gguf, context: 2048, args: [--reranking], capabilities: [rerank]}}
   caller: {{engine: llama, model: caller.gguf, context: 4096, args: [--chat-template-file, {MODELS / TEMPLATE}]}}
   agent:

@@ -18,7 +18,7 @@ CONFIG = Path("/etc/swapper/swapper.yaml")
 TEMPLATES = ("llama@*.service", "vllm@*.service")
 BASIC = """
 models:
-  alpha: {engine: llama, model: alpha.gguf, context: 2048, aliases: [first], args: [--context-shift]}
+  alpha: {engine: llama, model: alpha.gguf, context: 65536, aliases: [first]}
   beta: {engine: llama, model: beta.gguf, context: 2048}
   gamma: {engine: llama, model: gamma.gguf, context: 2048, gpu: 1}
 """
@@ -98,7 +98,7 @@ def chat(model: str, content: object = "Hello!", **more: object) -> Answer:
 
 @contextlib.contextmanager
 def stream(model: str) -> Iterator[http.client.HTTPResponse]:
-    """An answer without end, of which the first words have been read, by a model that shifts its context."""
+    """An answer that fills the context, of which the first words have been read: a minute for one of 65,536 tokens."""
     with contextlib.closing(connect()) as connection:
         body = question(model, "LOOP", stream=True, max_tokens=2_000_000)
         connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})

@@ -13,8 +13,7 @@ from tests.job.house import PATIENCE, ask, chat, connect, state, stream, watchin
 
 NO_CONTEXT = """
 models:
-  alpha: {engine: llama, model: alpha.gguf, aliases: [first], args: [--context-shift],
-          env: {LLAMA_ARG_CTX_SIZE: "2048"}}
+  alpha: {engine: llama, model: alpha.gguf, aliases: [first], env: {LLAMA_ARG_CTX_SIZE: "2048"}}
   beta: {engine: llama, model: beta.gguf, context: 1024, capabilities: [chat, vision]}
   Qwen/VL: {engine: llama, model: alpha.gguf, context: 512}
 """
@@ -72,7 +71,7 @@ def test_models_as_anthropics_clients_list_them() -> None:
     assert [model["id"] for model in everything["data"]] == ["alpha", "beta", "gamma"]
     assert (everything["has_more"], everything["first_id"], everything["last_id"]) == (False, "alpha", "gamma")
     one = everything["data"][0]
-    assert (one["type"], one["display_name"], one["max_input_tokens"]) == ("model", "alpha", 2048)
+    assert (one["type"], one["display_name"], one["max_input_tokens"]) == ("model", "alpha", 65536)
     first = ask("GET", "/v1/models?limit=2", headers=ANTHROPIC).json
     assert ([model["id"] for model in first["data"]], first["has_more"]) == (["alpha", "beta"], True)
     rest = ask("GET", "/v1/models?limit=2&after_id=beta", headers=ANTHROPIC).json
@@ -184,9 +183,7 @@ def _answer(connection: http.client.HTTPConnection) -> tuple[int, str]:
 
 
 def test_a_model_is_loaded_though_it_is_busy() -> None:
-    house.configure("models:\n  alpha: {engine: llama, model: alpha.gguf, context: 2048, concurrency: 1, queue: 0, "
-                    "args: [--context-shift], "
-                    "args: [--context-shift]}\n")  # fmt: skip
+    house.configure("models:\n  alpha: {engine: llama, model: alpha.gguf, context: 65536, concurrency: 1, queue: 0}\n")
     with stream("alpha"):
         assert ask("POST", "/api/models/alpha/load").status == 200
 

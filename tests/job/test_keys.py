@@ -57,7 +57,7 @@ def test_what_a_refusal_says_to_type_makes_a_key() -> None:
     run("sh", "-c", MAKE_KEYS[0])
     run("sh", "-c", MAKE_KEYS[1])
     name, scope, key = PLAIN.read_text().split()
-    assert (name, scope, len(key), PLAIN.stat().st_mode & 0o777) == ("me", "admin", 48, 0o600)
+    assert (name, scope, len(key), PLAIN.stat().st_mode & 0o777) == ("me", "admin", 32, 0o600)
     assert result(chat(None)) == "key_missing"
     assert chat(key).content == sentence("alpha")
     assert knock("GET", "/api/models", bearer(key)).status == 200

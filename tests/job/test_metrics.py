@@ -111,8 +111,7 @@ def test_times_add_up_to_what_the_client_waited() -> None:
 
 
 def test_who_waits_behind_another_is_in_the_queue_and_not_in_a_load() -> None:
-    args = "args: [--context-shift]"
-    configure(f"models:\n  alpha: {{engine: llama, model: alpha.gguf, context: 2048, concurrency: 1, {args}}}\n")
+    configure("models:\n  alpha: {engine: llama, model: alpha.gguf, context: 65536, concurrency: 1}\n")
     assert chat("alpha").status == 200
     before = scrape()
     waited: list[float] = []

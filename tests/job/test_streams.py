@@ -29,7 +29,7 @@ from tests.job.house import (
 
 SLOW = """
 models:
-  alpha: {engine: llama, model: alpha.gguf, context: 2048, args: [--context-shift]}
+  alpha: {engine: llama, model: alpha.gguf, context: 65536}
   slow:  {engine: llama, model: slow.gguf, context: 2048, args: [-lm, none], load_timeout: 30s}
   aloud: {engine: llama, model: slow.gguf, context: 2048, args: [-lm, none], loading_message: true}
 """
@@ -113,7 +113,9 @@ def test_a_load_that_fails_later_is_an_event_with_the_reason() -> None:
 
 
 def test_who_is_behind_others_is_told_so() -> None:
-    with stream("alpha") as busy, asking("/v1/chat/completions", question("slow", stream=True)) as first:
+    with contextlib.ExitStack() as busy, contextlib.ExitStack() as waiting:
+        busy.enter_context(stream("alpha"))
+        first = waiting.enter_context(asking("/v1/chat/completions", question("slow", stream=True)))
         comments(first.getresponse(), 1)
         with asking("/v1/chat/completions", question("slow", stream=True)) as second:
             response = second.getresponse()
