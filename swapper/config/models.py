@@ -9,7 +9,7 @@ from swapper.config.nodes import Entry, Reader, Value
 from swapper.config.quantities import duration, memory, size
 from swapper.config.sections import Section
 from swapper.config.settings import DRAIN_TIMEOUT, LOAD_TIMEOUT, Filters, Location, Model
-from swapper.config.vocabulary import CAPABILITIES, ENGINES, NEVER_BY_LLAMA, NOT_FILTERED, VARIABLES
+from swapper.config.vocabulary import CAPABILITIES, ENGINES, NEVER_BY_LLAMA, NOT_FILTERED, PRIORITIES, VARIABLES
 from swapper.core.model import instance_name
 
 NAME_BYTES = 64
@@ -54,6 +54,7 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
         concurrency=section.number("concurrency", least=1),
         queue=section.number("queue", least=0),
         queue_timeout=section.span("queue_timeout", None),
+        priority=PRIORITIES[section.word("priority", PRIORITIES) or "normal"],
         filters=_filters(section),
         loading_message=section.flag("loading_message"),
         network=section.flag("network"),

@@ -52,6 +52,15 @@ def memory(text: str) -> Memory:
     return Share(parts)
 
 
+def share(text: str) -> float:
+    """A part of something, above 0 and at most 1: `20%` is 0.2."""
+    match = _SHARE.fullmatch(text.strip())
+    part = Decimal(match[1]) / 100 if match is not None else Decimal(0)
+    if not 0 < part <= 1:
+        raise ValueError("a share above 0% and up to 100%, such as 20%")
+    return float(part)
+
+
 def duration(text: str) -> float:
     """Seconds of `90`, `90s`, `10min` or `1h 30min`; never zero."""
     text = text.strip()

@@ -11,7 +11,7 @@ from pathlib import Path
 from swapper.config.errors import ConfigError, ConfigErrors
 from swapper.config.models import read_model
 from swapper.config.nodes import Reader, Value
-from swapper.config.quantities import duration, size
+from swapper.config.quantities import duration, share, size
 from swapper.config.sections import Section
 from swapper.config.settings import (
     MODELS_DIR,
@@ -24,8 +24,8 @@ from swapper.config.settings import (
     Model,
     RouterSettings,
 )
-from swapper.config.vocabulary import ENGINES
-from swapper.core.model import Policy
+from swapper.config.vocabulary import ENGINES, PRIORITIES
+from swapper.core.model import TURNS, Policy, Turns
 
 FILE = Path("/etc/swapper/swapper.yaml")
 FOLDER = Path("/etc/swapper/conf.d")
@@ -80,6 +80,7 @@ def _config(top: Section) -> Config:
         router=_router(top.below("router")),
         engines=_engines(top.below("engines")),
         keys=_keys(top.below("keys")),
+        turns=_turns(top.below("turns")),
     )
     top.close()
     top.reader.errors += (*_shared_names(config), *_too_large(config))
@@ -145,6 +146,14 @@ def _router(section: Section) -> RouterSettings:
     return router
 
 
+def _turns(section: Section) -> Turns:
+    """`turns: {min_hold: 1s, swap_share: 20%}`."""
+    min_hold = section.parsed("min_hold", duration, TURNS.min_hold)
+    swap_share = section.parsed("swap_share", share, TURNS.swap_share)
+    section.close()
+    return Turns(min_hold, swap_share)
+
+
 def _host(reader: Reader, value: Value, what: str) -> str | None:
     """A name as it stands in a Host field, without its port."""
     text = reader.text(value, what)
@@ -168,7 +177,8 @@ def _keys(section: Section) -> tuple[KeySettings, ...]:
     found = []
     for entries in section.groups():
         key = Section(section.reader, (entry.value for entry in entries), f"key {entries[0].name!r}")
-        found.append(KeySettings(entries[0].name, key.number("concurrency", least=1)))
+        priority = PRIORITIES[key.word("priority", PRIORITIES) or "normal"]
+        found.append(KeySettings(entries[0].name, key.number("concurrency", least=1), priority))
         key.close()
     return tuple(found)
 

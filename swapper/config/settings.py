@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from swapper.config.vocabulary import ENGINES
-from swapper.core.model import WHOLE, Demand, ModelSpec, Policy, instance_name, unit_name
+from swapper.core.model import TURNS, WHOLE, Demand, ModelSpec, Policy, Turns, instance_name, unit_name
 
 MODELS_DIR = Path("/var/lib/swapper/models")
 RUNTIME_DIR = Path("/run/swapper")
@@ -83,6 +83,7 @@ class Model:
         concurrency: Most requests at once; None for no limit.
         queue: Most requests that may wait beside those that it can serve at once; None for no limit.
         queue_timeout: Longest time that a request may wait before it is turned away; None for no limit.
+        priority: Steps above (or, negative, below) what is normal, among those who wait.
         filters: What is changed in requests on their way to it; None for nothing.
         loading_message: Whether chats that wait for it while streaming get the reason as reasoning text.
         network: Whether the engine sees the network.
@@ -111,6 +112,7 @@ class Model:
     concurrency: int | None = None
     queue: int | None = None
     queue_timeout: float | None = None
+    priority: int = 0
     filters: Filters | None = None
     loading_message: bool = False
     network: bool = False
@@ -191,10 +193,12 @@ class KeySettings:
     Attributes:
         name: As in the credential.
         concurrency: Most requests at once; None for no limit.
+        priority: Steps above (or, negative, below) what is normal, for its requests; that of their model comes on top.
     """
 
     name: str
     concurrency: int | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,7 @@ class Config:
     models: tuple[Model, ...] = ()
     media: Media = field(default_factory=Media)
     router: RouterSettings = field(default_factory=RouterSettings)
+    turns: Turns = TURNS
     keys: tuple[KeySettings, ...] = ()
     engines: Mapping[str, EngineSettings] = field(default_factory=dict)
 
@@ -268,6 +273,7 @@ class Config:
             concurrency=min(limits, default=None),
             queue=model.queue,
             queue_timeout=model.queue_timeout,
+            priority=model.priority,
         )
 
 

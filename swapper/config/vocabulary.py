@@ -14,6 +14,9 @@ CAPABILITIES = frozenset({
 """What a model can do, as `/v1/models` says it."""
 
 
+PRIORITIES: Mapping[str, int] = {"low": -1, "normal": 0, "high": 1}
+"""What may be said of a model's or a key's importance, and the steps that it means."""
+
 NEVER_BY_LLAMA = frozenset({"speech", "images"})
 """What llama-server has no route for."""
 

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from swapper.core.model import Failure, Gpu, ModelSpec
+from swapper.core.model import TURNS, Failure, Gpu, ModelSpec, Turns
 
 
 class ActiveState(enum.StrEnum):
@@ -25,6 +25,7 @@ class ConfigApplied:
 
     models: tuple[ModelSpec, ...]
     gpus: tuple[Gpu, ...]
+    turns: Turns = TURNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,13 @@ class RequestArrived:
         request: Its number, never used before.
         model: The configured name.
         light: It costs the engine next to nothing (counting tokens): it needs the model there, but none of its places.
+        priority: Of who asks, in steps above what is normal; that of the model comes on top.
     """
 
     request: int
     model: str
     light: bool = False
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class UnitChanged:
         invocation: systemd's invocation id; another id is another process.
         failure: Set when the unit failed: what systemd says of it.
         slots: How many requests the engine works on at once, as it says itself; None while it has not said so.
+        took: Seconds that the start to `active`, or the stop to `inactive`, took by systemd's own clock; None where it
+            does not say.
     """
 
     model: str
@@ -66,6 +71,7 @@ class UnitChanged:
     invocation: str = ""
     failure: Failure | None = None
     slots: int | None = None
+    took: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """What is always true of the scheduler between two events. Tests call `validate` after every one."""
 
+from math import inf
+
 from swapper.core import placement
 from swapper.core.model import WHOLE, Policy, State
 from swapper.core.scheduler import Scheduler
@@ -41,13 +43,17 @@ def _requests(scheduler: Scheduler) -> None:
 def _places(scheduler: Scheduler) -> None:
     """Light requests are known as such as long as they are there; nobody waits who could have a lease."""
     for record in scheduler.records():
-        name, limit = record.name, record.limit
-        _require(record.light <= record.waiting.keys(), f"{name} keeps {record.light} as waiting and light")
+        name, limit, state = record.name, record.limit, record.state
+        _require(record.light <= set(record.waiting), f"{name} keeps {record.light} as waiting and light")
         _require(record.aside <= record.leases.keys(), f"{name} keeps {record.aside} as leases that are light")
         _require(limit is None or limit > 0, f"{name} can never serve anybody: its limit is {limit}")
-        if record.state is State.READY:
+        if state is State.READY:
             _require(not record.light, f"{name} is ready and lets light requests wait")
             _require(not record.waiting or record.full, f"{name} is ready and lets {len(record.waiting)} wait")
+        if record.closes_for is not None:
+            _require(state is State.READY, f"{name} is {state} and serves only those whom it owes that")
+            _require(record.closes_for in scheduler.claims, f"{name} closes for {record.closes_for}: no claim")
+            _require(scheduler._owes(record, record.closes_for), f"{name} owes nobody service, and closes")  # noqa: SLF001
 
 
 def _patience(scheduler: Scheduler) -> None:
@@ -55,8 +61,9 @@ def _patience(scheduler: Scheduler) -> None:
     first = scheduler.deadline()
     for record in scheduler.records():
         name, patience = record.name, record.patience
-        since = [wait.since for wait in record.waiting.values()]
-        _require(since == sorted(since), f"those who wait for {name} are not in their order")
+        urgency = [record.waiting[request].urgency for request in record.waiting]
+        _require(urgency == sorted(urgency), f"those who wait for {name} are not in their order")
+        _require(record.waiting.urgency == min(urgency, default=None), f"who is first for {name} is not known")
         if patience is not None:
             _require(record.timer is not None and record.timer <= patience, f"{name}'s oldest wait has no timer")
         if record.timer is not None:
@@ -83,7 +90,10 @@ def _states(scheduler: Scheduler) -> None:
 
 
 def _budgets(scheduler: Scheduler) -> None:
-    """No GPU is over budget, but by units that somebody else started."""
+    """No GPU is over budget, but by units that somebody else started; and who holds what is known."""
+    held = {(gpu, name) for gpu, holders in scheduler._holders.items() for name in holders}  # noqa: SLF001
+    holds = {(demand.gpu, record.name) for record in scheduler.records() for demand in record.holds}
+    _require(held == holds, f"{held} is known to be held, and {holds} is")
     policies = {gpu.index: gpu.policy for gpu in scheduler.gpus}
     for gpu in {demand.gpu for record in scheduler.records() for demand in record.holds}:
         holders = [(r, d.parts) for r in scheduler.records() for d in r.holds if d.gpu == gpu]
@@ -105,5 +115,10 @@ def _progress(scheduler: Scheduler) -> None:
         if record.state.resident:
             _require(record.drained_for is None, f"{name} drains for somebody behind it")
             continue
-        verdict = scheduler._plan(record).verdict  # noqa: SLF001
+        verdict = scheduler._plan(record, inf).verdict  # noqa: SLF001
+        if verdict is placement.Verdict.EVICT:
+            turn_ends = record.hold is not None and record.timer is not None and record.timer <= record.hold
+            owed = any(other.closes_for == name for other in scheduler.records())
+            _require(turn_ends or owed, f"{name} is first in line, and those in its way do not go")
+            continue
         _require(verdict is placement.Verdict.WAIT, f"{name} is first in line, and {verdict} is not carried out")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from swapper.core.actions import Abort, Action, Admit, Announce
 from swapper.core.claims import Claims
-from swapper.core.model import Failure, Gpu, State
+from swapper.core.model import TURNS, Failure, Gpu, State
 from swapper.core.reasons import Reason
 from swapper.core.record import Record
 from swapper.core.timers import Timers
@@ -20,6 +20,8 @@ class Ledger:
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
         self._gpus: dict[int, Gpu] = {}
+        self._turns = TURNS
+        self._holders: dict[int, dict[str, Record]] = {}
         self._requests: dict[int, Record] = {}
         self._claims = Claims()
         self._timers = Timers()
@@ -55,18 +57,42 @@ class Ledger:
         """When `TimePassed` is due; None while nothing can run out."""
         return self._timers.first()
 
-    def _enter(self, record: Record, state: State, reason: Reason, now: float, timeout: float | None = None) -> None:
-        """Change a model's state; with a timeout in seconds after which the state must have ended."""
+    def _hold(self, record: Record) -> None:
+        """What a model holds may have changed."""
+        if record.holds == record.held:
+            return
+        for demand in record.held:
+            del self._holders[demand.gpu][record.name]
+        record.held = record.holds
+        for demand in record.held:
+            self._holders.setdefault(demand.gpu, {})[record.name] = record
+
+    def _enter(
+        self, record: Record, state: State, reason: Reason, now: float, *, timeout: float | None, took: float | None
+    ) -> None:
+        """Change a model's state.
+
+        Args:
+            record: The model's.
+            state: Its state from now on.
+            reason: Why.
+            now: The time.
+            timeout: Seconds after which the state must have ended.
+            took: Seconds that the state before lasted, by a better clock.
+        """
         old, lasted = record.state, now - record.since
         if old is not state:
             record.since = now
         if old is State.STARTING and state is not old:
             record.loading += lasted
             if state is State.READY and not record.adopted:
-                record.pace.loads.note(lasted)
+                record.pace.loads.note(lasted if took is None else took)
         elif old is State.STOPPING and state in {State.STOPPED, State.FAILED}:
-            record.pace.stops.note(lasted)
+            record.pace.stops.note(lasted if took is None else took)
+        if state is State.READY and old is not State.DRAINING:
+            record.turn = now
         record.state, record.reason = state, reason
+        self._hold(record)
         record.deadline = None
         if timeout is not None:
             self._due(record, now + timeout)
@@ -88,7 +114,7 @@ class Ledger:
         self._actions.append(Admit(request, record.name, loading))
 
     def _admit_waiting(self, record: Record, request: int, now: float) -> None:
-        wait = record.waiting.pop(request)
+        wait = record.waiting.take(request)
         if request in record.light:
             record.light.discard(request)
             record.aside.add(request)
@@ -110,3 +136,4 @@ class Ledger:
         record.load(record.spec)
         record.invocation, record.begun, record.adopted = invocation, True, adopted
         record.never_ready, record.timed_out, record.drained_for = False, False, None
+        self._hold(record)

@@ -58,6 +58,23 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """How models that want the same GPU take turns (`core.turns`).
+
+    Attributes:
+        min_hold: Seconds for which a model that is busy keeps its place, at least, however cheap a swap is.
+        swap_share: Part of the time, above 0 and at most 1, that swaps may take while several models are always busy.
+    """
+
+    min_hold: float = 1.0
+    swap_share: float = 0.2
+
+
+TURNS = Turns()
+"""What holds where nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What the scheduler needs to know of a model. Times are seconds.
 
@@ -72,6 +89,7 @@ class ModelSpec:
         concurrency: Most leases at once; None for no limit.
         queue: Most requests that may wait beside those that it can serve at once; None for no limit.
         queue_timeout: Longest time that a request waits for a lease, loading included; None for as long as it takes.
+        priority: Steps above (or, negative, below) what is normal (`core.waiting`).
         fingerprint: Changes when the unit's definition does: a resident with an old one is drained and stopped.
     """
 
@@ -85,6 +103,7 @@ class ModelSpec:
     concurrency: int | None = None
     queue: int | None = None
     queue_timeout: float | None = None
+    priority: int = 0
     fingerprint: str = ""
 
 

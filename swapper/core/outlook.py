@@ -6,7 +6,7 @@ as run, each ends within S on average; only one that has already run longer than
 
     one of n leases ends      in 1 / sum of 1 / max(S, age of each), which is S / n as long as none is older than S
     all of n leases end       in max(S (1 + 1/2 + ... + 1/n), age of the oldest)
-    a model is gone           that, while it drains, and P, or what is left of it
+    a model is gone           that, while it drains or until its turn is over, and P, or what is left of it
     a model is ready          L, or what is left of it, after all that make room for it are gone
     a lease behind k others   when it is ready and k + 1 - (free places) leases have ended
     a place in a full queue   when as many more leases have ended, and while it drains these are those that it has
@@ -99,27 +99,32 @@ def _ready_in(record: Record, records: Iterable[Record], claims: Claims, now: fl
 def _room_in(record: Record, records: Iterable[Record], claims: Claims, now: float) -> float | None:
     """Seconds until all that leave, to make room for a model or to be started anew, are gone."""
     wanted = {demand.gpu for demand in record.spec.demands}
-    if record.drained_for is not None or (wanted and record.name not in claims.heads(wanted)):
+    if record.drained_for is not None or (wanted and not claims.ahead(record.name)):
         return None
+    turn = 0.0 if record.hold is None else max(0.0, record.hold - now)
     leaving = [
-        _gone_in(other, now)
+        _gone_in(other, now, turn if other.state is State.READY else 0.0)
         for other in records
-        if other.state in {State.DRAINING, State.STOPPING}
-        and (other is record or any(demand.gpu in wanted for demand in other.holds))
+        if other.name in record.awaits
+        or (
+            other.state in {State.DRAINING, State.STOPPING}
+            and (other is record or any(demand.gpu in wanted for demand in other.holds))
+        )
     ]
     known = [seconds for seconds in leaving if seconds is not None]
     # Nobody leaves: it waits for something else, such as a model that owes service to those who came before.
     return max(known) if known and len(known) == len(leaving) else None
 
 
-def _gone_in(record: Record, now: float) -> float | None:
+def _gone_in(record: Record, now: float, turn: float) -> float | None:
+    """Seconds until a model is gone that is on its way out, or will be once its turn is over in so many seconds."""
     stop = record.pace.stops.known
     if stop is None:
         return None
     if record.state is State.STOPPING:
         return _left(stop, record, now)
     ended = idle_in(record, now)
-    return None if ended is None else ended + stop
+    return None if ended is None else max(ended, turn) + stop
 
 
 def _left(usual: float, record: Record, now: float) -> float | None:

@@ -7,6 +7,7 @@ fades.
 """
 
 from dataclasses import dataclass, field
+from math import inf
 
 
 @dataclass(slots=True)
@@ -44,8 +45,19 @@ class Pace:
             aborted, say nothing about it.
         loads: From the order to start to ready; few are remembered, for a cold page cache makes a load another load.
         stops: From the order to stop to gone.
+        gaps: The last two times for which it had nothing to do until somebody asked for it again, there or not.
     """
 
     services: Mean = field(default_factory=lambda: Mean(16))
     loads: Mean = field(default_factory=lambda: Mean(3))
     stops: Mean = field(default_factory=lambda: Mean(3))
+    gaps: tuple[float, float] = (inf, inf)
+
+    @property
+    def swap(self) -> float:
+        """Seconds that one stay on the GPU costs: its load and its stop, as far as they are known."""
+        return (self.loads.known or 0.0) + (self.stops.known or 0.0)
+
+    def pause(self, seconds: float) -> None:
+        """It had nothing to do for so long, and is asked for again."""
+        self.gaps = self.gaps[1], seconds

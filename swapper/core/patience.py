@@ -22,7 +22,10 @@ class Patience(Seating):
             if record.deadline is not None and record.deadline <= now:
                 record.deadline = None
                 self._overdue(record, now)
-            for due in (record.deadline, record.patience):
+            if record.hold is not None and record.hold <= now:
+                record.hold = None
+                self._touch(record)
+            for due in (record.deadline, record.patience, record.hold):
                 if due is not None:
                     self._wake(record, due)
 
@@ -31,9 +34,10 @@ class Patience(Seating):
         limit = record.spec.queue_timeout
         if limit is None:
             return
-        tired = [request for request, wait in record.waiting.items() if wait.since + limit <= now]
+        tired = record.waiting.since(now - limit)
         for request in tired:
-            del record.waiting[request], self._requests[request]
+            record.waiting.take(request)
+            del self._requests[request]
             record.light.discard(request)
         if tired:
             turn = outlook.turn(record, len(record.waiting), self._records.values(), self._claims, now)

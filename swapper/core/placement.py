@@ -1,16 +1,29 @@
 """Which residents must go so that a model fits its GPUs.
 
 Rules. On a GPU with policy `exclusive` one model may be resident; on one with `pack`, as many as their shares allow.
-Whoever drains or stops is leaving: nobody else goes where its room is enough. Victims are the least recently used,
-and never one that is pinned or that still owes service to requests older than the claim.
+Whoever drains or stops is leaving: nobody else goes where its room is enough. Never a victim is one that is pinned.
+
+Of all sets that make enough room, the one goes that is the cheapest to have gone. What a model costs then is what it
+takes to load it again, times how likely it is to be wanted soon: one that nobody has used for a time t is wanted within
+the next moment with a chance that goes with 1/t (as it is for the power laws by which things are asked for again). So
+among equals the least recently used one goes, of two that have rested for as long the one that loads faster, and a
+large one rather than several small ones where these cost more together (cost-aware replacement as in Cao and Irani,
+"Cost-Aware WWW Proxy Caching Algorithms", USITS 1997; there size divides, here it counts by how many must go).
 """
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from swapper.core.model import WHOLE, Demand, Gpu, Policy, State
 from swapper.core.record import Record
+
+MOST_TRIED = 12
+"""Of so many candidates all sets are looked at; of more, the cheapest ones are taken one after the other."""
+
+UNKNOWN_LOAD = 1.0
+"""Seconds that a load is taken to last where none was seen."""
 
 
 class Verdict(enum.Enum):
@@ -28,7 +41,7 @@ class Plan:
 
     Attributes:
         verdict: Start it, wait for what goes on, evict the victims first, or give it up.
-        victims: Who has to drain, least recently used first.
+        victims: Who has to drain, the cheapest first.
         obstacles: With NEVER: the pinned models in the way.
     """
 
@@ -51,14 +64,14 @@ def conflicts(demands: Sequence[Demand], occupants: Iterable[Record], gpus: Mapp
     )
 
 
-def plan(claimant: Record, claimed_at: float, occupants: Sequence[Record], gpus: Mapping[int, Gpu]) -> Plan:
+def plan(claimant: Record, occupants: Sequence[Record], gpus: Mapping[int, Gpu], now: float) -> Plan:
     """Decide a claim.
 
     Args:
         claimant: The model that wants to start.
-        claimed_at: Since when it wants to.
         occupants: All other models that are resident on any of its GPUs.
         gpus: The configured GPUs; one that is not configured is exclusive.
+        now: The time.
     """
     demands = claimant.spec.demands
     # Two engines that start on one GPU at the same time spoil each other's memory profiling (vLLM).
@@ -72,16 +85,55 @@ def plan(claimant: Record, claimed_at: float, occupants: Sequence[Record], gpus:
     pinned = tuple(occupant for occupant in staying if occupant.spec.pinned)
     if conflicts(demands, pinned, gpus):
         return Plan(Verdict.NEVER, obstacles=pinned)
+    return Plan(Verdict.EVICT, victims=_cheapest(claimant, staying, gpus, now))
+
+
+def regret(record: Record, now: float) -> float:
+    """What it costs to have a resident gone: seconds of loading it again, per second that it has not been used."""
+    idle = 0.0 if record.leases else now - record.used
+    return (record.pace.loads.known or UNKNOWN_LOAD) / (1.0 + idle)
+
+
+def _cheapest(
+    claimant: Record, staying: Sequence[Record], gpus: Mapping[int, Gpu], now: float
+) -> tuple[Record, ...]:
+    """Who goes; the cheapest first."""
+    demands = claimant.spec.demands
+    crowded = conflicts(demands, staying, gpus)
+    # Who serves the last of those to whom it owes that has been chosen before.
+    costs = {r.name: 0.0 if r.closes_for == claimant.name else regret(r, now) for r in staying}
+    candidates = sorted(
+        (r for r in staying if not r.spec.pinned and any(demand.gpu in crowded for demand in r.holds)),
+        key=lambda record: (costs[record.name], record.used),
+    )
+    if len(candidates) > MOST_TRIED:
+        return _one_by_one(claimant, candidates, staying, gpus)
+    sets = (
+        (sum(costs[record.name] for record in some), len(some), some)
+        for count in range(1, len(candidates) + 1)
+        for some in combinations(candidates, count)
+    )
+    best: tuple[float, int, tuple[Record, ...]] | None = None
+    for cost, count, some in sets:
+        if best is not None and (cost, count) >= best[:2]:
+            continue
+        if not conflicts(demands, [record for record in staying if record not in some], gpus):
+            best = cost, count, some
+    return best[2] if best is not None else ()
+
+
+def _one_by_one(
+    claimant: Record, candidates: Sequence[Record], staying: Sequence[Record], gpus: Mapping[int, Gpu]
+) -> tuple[Record, ...]:
+    """The first ones of those, as far as each of them is in the way."""
     victims: list[Record] = []
-    for candidate in sorted(staying, key=lambda record: record.used):
-        crowded = conflicts(demands, [occupant for occupant in staying if occupant not in victims], gpus)
+    for candidate in candidates:
+        crowded = conflicts(claimant.spec.demands, [r for r in staying if r not in victims], gpus)
         if not crowded:
             break
-        if not candidate.spec.pinned and any(demand.gpu in crowded for demand in candidate.holds):
+        if any(demand.gpu in crowded for demand in candidate.holds):
             victims.append(candidate)
-    if any(_owes(victim, claimed_at) for victim in victims):
-        return Plan(Verdict.WAIT)
-    return Plan(Verdict.EVICT, victims=tuple(victims))
+    return tuple(victims)
 
 
 def excess(records: Sequence[Record], gpus: Mapping[int, Gpu], *, keep: Record | None = None) -> tuple[Record, ...]:
@@ -100,11 +152,6 @@ def excess(records: Sequence[Record], gpus: Mapping[int, Gpu], *, keep: Record |
         if evictable and conflicts(candidate.holds, others, gpus):
             leaving.append(candidate)
     return tuple(leaving)
-
-
-def _owes(record: Record, claimed_at: float) -> bool:
-    oldest = record.waits_since
-    return oldest is not None and oldest <= claimed_at
 
 
 def _policy(gpu: int, gpus: Mapping[int, Gpu]) -> Policy:

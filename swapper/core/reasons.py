@@ -32,21 +32,27 @@ class Cause(enum.StrEnum):
 
 
 class Reason(str):
-    """A sentence for people, with its cause for the metrics."""
+    """A sentence for people, with its cause for the metrics, and with details for who wants to know exactly."""
 
-    __slots__ = ("cause",)
+    __slots__ = ("cause", "detail")
 
     cause: Cause
+    detail: str
 
-    def __new__(cls, text: str, cause: Cause) -> Self:
+    def __new__(cls, text: str, cause: Cause, detail: str = "") -> Self:
         """Make a reason."""
         reason = super().__new__(cls, text)
-        reason.cause = cause
+        reason.cause, reason.detail = cause, detail
         return reason
 
-    def __getnewargs__(self) -> tuple[str, Cause]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[str, Cause, str]:  # type: ignore[override]
         """What copies are made of (`dataclasses.asdict` makes some)."""
-        return str(self), self.cause
+        return str(self), self.cause, self.detail
+
+    @property
+    def whole(self) -> str:
+        """The sentence with its details."""
+        return f"{self}: {self.detail}" if self.detail else str(self)
 
 
 def cause_of(reason: Reason) -> Cause:
@@ -69,9 +75,9 @@ REBUDGETED = Reason("the GPU's budget changed", Cause.CONFIGURATION)
 STARTABLE = Reason("can be started", Cause.FILES)
 
 
-def makes_room(model: str) -> Reason:
-    """Another model wants its place, and was asked for."""
-    return Reason(f"makes room for {model}", Cause.SWAP)
+def makes_room(model: str, why: str = "") -> Reason:
+    """Another model wants its place, and was asked for; `why` says why it is this one that goes."""
+    return Reason(f"makes room for {model}", Cause.SWAP, why)
 
 
 def gives_way(model: str) -> Reason:

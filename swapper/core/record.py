@@ -5,19 +5,7 @@ from dataclasses import dataclass, field
 from swapper.core.model import Demand, Failure, ModelSpec, State
 from swapper.core.pace import Pace
 from swapper.core.reasons import AT_FIRST, Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """A request without a lease.
-
-    Attributes:
-        since: Its arrival.
-        loading: How long its model had been starting by then, in all its life.
-    """
-
-    since: float
-    loading: float
+from swapper.core.waiting import Wait, Waiting
 
 
 @dataclass(slots=True)
@@ -30,14 +18,19 @@ class Record:
         state: What it is doing.
         reason: Why it is in that state, for people.
         since: Since when it is in that state.
-        waiting: Requests without a lease, oldest first.
+        waiting: Requests without a lease, in the order of their turn.
         light: Those among them that need none of the places that `concurrency` counts.
         leases: Requests that hold a lease, oldest first, with its beginning.
         aside: Those among them that take none of the places that `concurrency` counts.
         slots: How many requests its engine works on at once, as it said when it last ran; None where it did not say.
         pace: How long things take with it.
         loading: Seconds that it has been starting, in all its life, but for the present start.
-        used: When a lease last began or ended: the least recent is the first victim.
+        used: When a lease last began or ended.
+        turn: When its present turn began (`core.turns`).
+        closes_for: The claimant that it will make room for, once it has served those whom it owes that.
+        hold: When its claim is to be looked at again, because the turn of a model in its way is over then.
+        awaits: Who will make room for it, as was decided when its claim was last looked at.
+        held: What it is known to hold by those who keep the books.
         deadline: When the present state must have ended.
         timer: The earliest entry for this model in the scheduler's heap.
         invocation: systemd's invocation id of what runs, or ran last.
@@ -57,7 +50,7 @@ class Record:
     state: State = State.STOPPED
     reason: Reason = AT_FIRST
     since: float = 0.0
-    waiting: dict[int, Wait] = field(default_factory=dict)
+    waiting: Waiting = field(default_factory=Waiting)
     light: set[int] = field(default_factory=set)
     leases: dict[int, float] = field(default_factory=dict)
     aside: set[int] = field(default_factory=set)
@@ -65,6 +58,11 @@ class Record:
     pace: Pace = field(default_factory=Pace)
     loading: float = 0.0
     used: float = 0.0
+    turn: float = 0.0
+    closes_for: str | None = None
+    hold: float | None = None
+    awaits: tuple[str, ...] = ()
+    held: tuple[Demand, ...] = ()
     deadline: float | None = None
     timer: float | None = None
     invocation: str = ""
@@ -122,20 +120,20 @@ class Record:
         return bool(self.waiting) and self.state not in {State.STARTING, State.READY}
 
     @property
-    def waits_since(self) -> float | None:
-        """Arrival of the oldest request without a lease."""
-        oldest = next(iter(self.waiting.values()), None)
-        return None if oldest is None else oldest.since
-
-    @property
     def patience(self) -> float | None:
         """When the oldest request without a lease has waited as long as one may; None where nobody waits so."""
-        oldest = self.waits_since
-        return None if oldest is None or self.spec.queue_timeout is None else oldest + self.spec.queue_timeout
+        limit = self.spec.queue_timeout
+        oldest = None if limit is None else self.waiting.oldest
+        return None if oldest is None or limit is None else oldest + limit
 
-    def wait(self, now: float) -> Wait:
+    def wait(self, now: float, priority: int) -> Wait:
         """The wait of a request that arrives now."""
-        return Wait(now, self.loading + (now - self.since if self.state is State.STARTING else 0.0))
+        loading = self.loading + (now - self.since if self.state is State.STARTING else 0.0)
+        return Wait(now, loading, self.spec.priority + priority)
+
+    def forget_claim(self) -> None:
+        """Its claim is looked at anew, or is no more."""
+        self.hold, self.awaits = None, ()
 
     def load(self, spec: ModelSpec) -> None:
         """What runs, or will, is configured so; what was learned of another definition is forgotten."""

@@ -88,7 +88,10 @@ class Scheduler(Patience):
         record = self._records.get(event.model)
         if record is None or record.removed:
             self._actions.append(Reject(event.request, event.model, failures.not_configured(event.model)))
-        elif record.state is State.READY and (event.light or (not record.waiting and not record.full)):
+            return
+        if not record.leases and not record.waiting and not event.light:
+            record.pace.pause(now - record.used)
+        if record.state is State.READY and (event.light or (not record.waiting and not record.full)):
             self._requests[event.request] = record
             if event.light:
                 record.aside.add(event.request)
@@ -109,7 +112,7 @@ class Scheduler(Patience):
 
     def _wait(self, record: Record, event: RequestArrived, now: float) -> None:
         self._requests[event.request] = record
-        record.waiting[event.request] = record.wait(now)
+        record.waiting.add(event.request, record.wait(now, event.priority))
         if event.light:
             record.light.add(event.request)
         if record.spec.queue_timeout is not None:
@@ -130,7 +133,7 @@ class Scheduler(Patience):
             if record.state is State.READY and not record.waiting and not self._claims and record.spec.ttl is None:
                 return
         else:
-            del record.waiting[event.request]
+            record.waiting.take(event.request)
             record.light.discard(event.request)
         self._touch(record)
 
@@ -168,7 +171,7 @@ class Scheduler(Patience):
                 self._replaced(record, event)
             case State.STARTING:
                 record.invocation, record.begun = event.invocation or record.invocation, True
-                self._change(record, State.READY, reasons.LOADED, now)
+                self._change(record, State.READY, reasons.LOADED, now, took=event.took)
             case _:
                 self._began(record, event.invocation, adopted=True)
                 self._change(record, State.READY, reasons.ADOPTED, now)
@@ -221,7 +224,7 @@ class Scheduler(Patience):
         failure = failure or failures.stopped(record)
         self._abort(record, failure)
         reason = reasons.failed(failure) if failed else reasons.stopped(record.reason)
-        self._gone(record, State.FAILED if failed else State.STOPPED, reason, now)
+        self._gone(record, State.FAILED if failed else State.STOPPED, reason, now, took=event.took)
         record.failure = failure if failed else None
         if never_ready:
             self._start_failed(record, failure, now, backoff=failed)
@@ -235,9 +238,9 @@ class Scheduler(Patience):
         record.failure = event.failure
         self._start_failed(record, event.failure, now, backoff=state is State.FAILED)
 
-    def _gone(self, record: Record, state: State, reason: Reason, now: float) -> None:
+    def _gone(self, record: Record, state: State, reason: Reason, now: float, *, took: float | None = None) -> None:
         record.adopted, record.never_ready, record.timed_out = False, False, False
-        self._change(record, state, reason, now)
+        self._change(record, state, reason, now, took=took)
 
     def _start_failed(self, record: Record, failure: Failure, now: float, *, backoff: bool) -> None:
         if backoff:
@@ -272,6 +275,7 @@ class Scheduler(Patience):
             self._stop(record, now, reasons.UNLOADED)
 
     def _config_applied(self, event: ConfigApplied, now: float) -> None:
+        self._turns = event.turns
         gpus = {gpu.index: gpu for gpu in event.gpus}
         rebudgeted, self._gpus = gpus != self._gpus, gpus
         specs = {spec.name: spec for spec in event.models}

@@ -5,14 +5,16 @@ follows any more: touched models make or drop their claim, admit whom they can, 
 that are first in line on a GPU where something changed are decided; whoever made room for nobody stays.
 """
 
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from swapper.core import failures, placement, reasons
+from swapper.core import failures, placement, reasons, turns
 from swapper.core.actions import Reject, StartUnit, StopUnit
 from swapper.core.ledger import Ledger
 from swapper.core.model import Failure, State
 from swapper.core.reasons import Reason
 from swapper.core.record import Record
+from swapper.core.waiting import Wait
 
 GRACE = 15.0
 """Seconds that systemd's own timeouts get before the scheduler stops believing in them."""
@@ -25,6 +27,7 @@ class Seating(Ledger):
         super().__init__()
         self._touched: dict[str, Record] = {}
         self._making_room: dict[str, Record] = {}
+        self._closing: dict[str, Record] = {}
 
     def _touch(self, record: Record) -> None:
         self._touched[record.name] = record
@@ -37,6 +40,8 @@ class Seating(Ledger):
                 self._dirty.update(demand.gpu for demand in (*record.spec.demands, *record.loaded.demands))
             for victim in [r for r in self._making_room.values() if r.drained_for not in self._claims]:
                 self._undrain(victim, now)
+            for victim in [r for r in self._closing.values() if r.closes_for not in self._claims]:
+                self._close(victim, None)
             if not self._touched:
                 for name in self._claims.heads(self._dirty):
                     self._decide(self._records[name], now)
@@ -53,20 +58,22 @@ class Seating(Ledger):
             self._stop(record, now, record.reason)
         elif record.removed and not record.state.resident:
             del self._records[record.name]
-        if not record.wants_start or record.removed:
+        urgency = record.waiting.urgency
+        if not record.wants_start or record.removed or urgency is None:
             self._claims.remove(record.name)
+            record.forget_claim()
         elif record.spec.demands or record.state.resident:
-            self._claims.add(record.name, record.spec.demands, now)
+            self._claims.add(record.name, record.spec.demands, urgency)
         else:
             self._start(record, now)
 
     def _serve(self, record: Record, now: float) -> None:
-        """Give leases to those who wait: to all who take no place, and to the others, oldest first, as places go."""
-        if record.light:
-            for request in [request for request in record.waiting if request in record.light]:
-                self._admit_waiting(record, request, now)
-        while record.waiting and not record.full:
-            self._admit_waiting(record, next(iter(record.waiting)), now)
+        """Give leases to those who wait: to all who take no place, and to the others, in their order, as places go."""
+        for request in sorted(record.light):
+            self._admit_waiting(record, request, now)
+        may = None if record.closes_for is None else self._owed(record, record.closes_for)
+        while not record.full and (first := record.waiting.first(may)) is not None:
+            self._admit_waiting(record, first, now)
         if not record.leases and record.spec.ttl is not None:
             self._due(record, now + record.spec.ttl)
 
@@ -76,30 +83,68 @@ class Seating(Ledger):
             # Whom it made room for no longer stands before it.
             self._undrain(record, now)
             return
+        record.forget_claim()
         if record.state.resident:
             return
-        plan = self._plan(record)
+        plan = self._plan(record, now)
         match plan.verdict:
             case placement.Verdict.START:
                 self._start(record, now)
             case placement.Verdict.EVICT:
-                for victim in plan.victims:
-                    self._drain(victim, now, reasons.makes_room(record.name), drained_for=record.name)
+                self._make_room(record, plan.victims, now)
             case placement.Verdict.NEVER:
                 self._reject(record, failures.pinned_in_the_way(record, plan.obstacles))
             case placement.Verdict.WAIT:
                 pass
-            case _:
-                assert_never(plan.verdict)
+            case other:
+                assert_never(other)
 
-    def _plan(self, record: Record) -> placement.Plan:
-        wanted = {demand.gpu for demand in record.spec.demands}
-        occupants = [
-            other
-            for other in self._records.values()
-            if other is not record and any(demand.gpu in wanted for demand in other.holds)
-        ]
-        return placement.plan(record, self._claims.since(record.name), occupants, self._gpus)
+    def _plan(self, record: Record, now: float) -> placement.Plan:
+        occupants = {
+            other.name: other
+            for gpu in {demand.gpu for demand in record.spec.demands}
+            for other in self._holders.get(gpu, {}).values()
+            if other is not record
+        }
+        return placement.plan(record, list(occupants.values()), self._gpus, now)
+
+    def _make_room(self, claimant: Record, victims: Sequence[Record], now: float) -> None:
+        """Let these drain, once their turns are over and they owe nobody service."""
+        claimant.awaits = tuple(victim.name for victim in victims)
+        over = max(turns.ends(victim, self._turns) for victim in victims)
+        owing = []
+        if over > now:
+            claimant.hold = over
+            self._wake(claimant, over)
+        else:
+            owing = [victim for victim in victims if self._owes(victim, claimant.name)]
+        for victim in [r for r in self._closing.values() if r.closes_for == claimant.name and r not in owing]:
+            self._close(victim, None)
+        for victim in owing:
+            self._close(victim, claimant.name)
+        if over <= now and not owing:
+            for victim in victims:
+                why = "" if victim.leases else f"unused for {now - victim.used:.0f} s"
+                self._drain(victim, now, reasons.makes_room(claimant.name, why), drained_for=claimant.name)
+
+    def _owed(self, record: Record, claimant: str) -> Callable[[Wait], bool]:
+        """Who is served before a model drains for a claimant."""
+        turn, urgency = record.turn, self._claims.urgency(claimant)
+        return lambda wait: wait.since <= turn or wait.urgency <= urgency
+
+    def _owes(self, record: Record, claimant: str) -> bool:
+        return record.waiting.first(self._owed(record, claimant)) is not None
+
+    def _close(self, record: Record, claimant: str | None) -> None:
+        """Serve, from now on, those only who are owed that before it drains for a claimant; or everybody again."""
+        if record.closes_for == claimant:
+            return
+        record.closes_for = claimant
+        if claimant is None:
+            del self._closing[record.name]
+            self._touch(record)
+        else:
+            self._closing[record.name] = record
 
     def _relieve(self, now: float, reason: Reason, *, keep: Record | None = None) -> None:
         """Bring GPUs back under budget after somebody else started a unit, or the budget changed."""
@@ -110,6 +155,7 @@ class Seating(Ledger):
 
     def _start(self, record: Record, now: float) -> None:
         self._claims.remove(record.name)
+        record.forget_claim()
         self._began(record, record.invocation, adopted=False)
         record.begun = False
         self._change(record, State.STARTING, reasons.ASKED, now, record.spec.load_timeout + GRACE)
@@ -130,12 +176,21 @@ class Seating(Ledger):
         self._change(record, State.STOPPING, reason, now, record.loaded.stop_timeout + GRACE)
         self._actions.append(StopUnit(record.name, reason))
 
-    def _change(self, record: Record, state: State, reason: Reason, now: float, timeout: float | None = None) -> None:
-        """Enter a state; whom the model made room for, if anybody, is forgotten."""
-        record.drained_for = None
+    def _change(
+        self,
+        record: Record,
+        state: State,
+        reason: Reason,
+        now: float,
+        timeout: float | None = None,
+        took: float | None = None,
+    ) -> None:
+        """Enter a state; whom the model made room for, if anybody, is forgotten. Arguments are those of `_enter`."""
+        record.drained_for = record.closes_for = None
         self._making_room.pop(record.name, None)
+        self._closing.pop(record.name, None)
         self._dirty.update(demand.gpu for demand in record.loaded.demands)
-        self._enter(record, state, reason, now, timeout)
+        self._enter(record, state, reason, now, timeout=timeout, took=took)
         self._touch(record)
 
     def _reject(self, record: Record, failure: Failure) -> None:

@@ -26,8 +26,10 @@ _FIELDS: Final[Mapping[str, str]] = {
     "MainPID": "main_pid",
     "ExecMainCode": "exit_code",
     "ExecMainStatus": "exit_status",
-    "InactiveExitTimestamp": "starting_since_us",
-    "ActiveEnterTimestamp": "active_since_us",
+    "InactiveExitTimestampMonotonic": "starting_since_us",
+    "ActiveEnterTimestampMonotonic": "active_since_us",
+    "ActiveExitTimestampMonotonic": "stopping_since_us",
+    "InactiveEnterTimestampMonotonic": "inactive_since_us",
     "TimeoutStartUSec": "start_timeout_us",
     "WatchdogUSec": "watchdog_us",
 }
@@ -86,8 +88,10 @@ class UnitStatus:
         main_pid: Main process, 0 when there is none.
         exit_code: How the main process ended: CLD_EXITED, CLD_KILLED, CLD_DUMPED of waitid(2); 0 when it did not.
         exit_status: Its exit status, or the signal that killed it.
-        starting_since_us: When it was started last, CLOCK_REALTIME; 0 for never.
-        active_since_us: When it became active last, CLOCK_REALTIME; 0 for never.
+        starting_since_us: When it was started last, CLOCK_MONOTONIC; 0 for never.
+        active_since_us: When it became active last, CLOCK_MONOTONIC; 0 for never.
+        stopping_since_us: When it was last active no longer, CLOCK_MONOTONIC; 0 for never.
+        inactive_since_us: When it last came to rest, CLOCK_MONOTONIC; 0 for never.
         start_timeout_us: `TimeoutStartSec=`; 0 while unknown.
         watchdog_us: `WatchdogSec=`; 0 while unknown.
     """
@@ -104,6 +108,8 @@ class UnitStatus:
     exit_status: int = 0
     starting_since_us: int = 0
     active_since_us: int = 0
+    stopping_since_us: int = 0
+    inactive_since_us: int = 0
     start_timeout_us: int = 0
     watchdog_us: int = 0
 
@@ -121,6 +127,14 @@ class UnitStatus:
     def was_ready(self) -> bool:
         """Whether the last start got as far as active."""
         return self.active_since_us >= self.starting_since_us > 0
+
+    @property
+    def took(self) -> float | None:
+        """Seconds that the last start took of a unit that is active, or the last stop of one that is at rest; else None."""
+        if self.active is ActiveState.ACTIVE and self.was_ready:
+            return (self.active_since_us - self.starting_since_us) / 1e6
+        ended = not self.running and self.inactive_since_us >= self.stopping_since_us >= self.active_since_us
+        return (self.inactive_since_us - self.stopping_since_us) / 1e6 if ended and self.was_ready else None
 
     @property
     def progress(self) -> float | None:

@@ -30,9 +30,10 @@ credentials mode: what the browser remembers is not lent to other pages; they sh
 
 import re
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from swapper.config import KeySettings
 from swapper.router.errors import ApiError
 from swapper.router.gate import Gate
 from swapper.router.keys import ANYBODY, NOBODY, Fingerprints, Key, Known, Secret, presented
@@ -76,7 +77,7 @@ class Access:
         keys: Iterable[Known] | None = None,
         hosts: Collection[str] = (),
         origins: Collection[str] = (),
-        limits: Mapping[str, int | None] | None = None,
+        settings: Iterable[KeySettings] = (),
     ) -> None:
         """Know the rules.
 
@@ -84,11 +85,16 @@ class Access:
             keys: SHA-256 of each key, and what it is for; none of them lets nobody in. None where nobody made keys.
             hosts: Names by which the port may be called without a key, in lower case.
             origins: Web pages that may use it, in lower case, or `*` for all.
-            limits: Most requests at once, by the names of keys that have such a limit.
+            settings: What the configuration says of keys.
         """
-        most = limits or {}
-        limited = ((digest, replace(key, concurrency=most.get(key.name))) for digest, key in keys or ())
-        self._fingerprints = None if keys is None else Fingerprints(limited)
+        said = {each.name: each for each in settings}
+        usual = KeySettings("")
+        known = (
+            (digest, replace(key, concurrency=its.concurrency, priority=its.priority))
+            for digest, key in keys or ()
+            for its in (said.get(key.name, usual),)
+        )
+        self._fingerprints = None if keys is None else Fingerprints(known)
         self._hosts = frozenset(host.encode() for host in hosts)
         self._origins = frozenset(origin.encode() for origin in origins)
         self._any_origin = b"*" in self._origins

@@ -63,9 +63,8 @@ class Guard:
 
     def apply(self, config: Config) -> None:
         """Bring a configuration into force."""
-        limits = {key.name: key.concurrency for key in config.keys}
-        self.access = Access(self._keyring.known, config.router.hosts, config.router.origins, limits)
-        for name in sorted(limits.keys() - {key.name for _, key in self._keyring.known or ()}):
+        self.access = Access(self._keyring.known, config.router.hosts, config.router.origins, config.keys)
+        for name in sorted({key.name for key in config.keys} - {key.name for _, key in self._keyring.known or ()}):
             _LOG.warning("the configuration speaks of the key %r, and there is none of that name", name)
 
     def listens(self, sockets: Iterable[socket.socket]) -> None:

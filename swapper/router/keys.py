@@ -76,11 +76,13 @@ class Key:
         name: For records; empty where there are no keys, and for who shows none where none is needed.
         admin: Whether operations are allowed.
         concurrency: Most requests at once; None for no limit.
+        priority: Of its requests, in steps above what is normal.
     """
 
     name: str
     admin: bool
     concurrency: int | None = None
+    priority: int = 0
 
 
 ANYBODY = Key("", admin=True)

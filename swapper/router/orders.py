@@ -89,7 +89,7 @@ class UnitOrders:
             return
         broken = status.result != "success" and status.active in {ActiveState.FAILED, ActiveState.DEACTIVATING}
         failure = failures.describe(status) if broken else None
-        self._dispatch(UnitChanged(model.name, status.active, status.invocation, failure, status.slots))
+        self._dispatch(UnitChanged(model.name, status.active, status.invocation, failure, status.slots, status.took))
         if status.progress is not None and self._state(model) is State.STARTING:
             self._progress(model.name, status.progress)
 
@@ -151,7 +151,7 @@ class UnitOrders:
             record = self._scheduler.record(name)
             if record is not None and record.state is State.STOPPING:
                 status = await self._units.status(unit)
-                self._dispatch(UnitChanged(name, status.active, status.invocation))
+                self._dispatch(UnitChanged(name, status.active, status.invocation, took=status.took))
         except UnitRefused as refused:
             _LOG.error("could not stop %s: %s", unit, refused, extra={"MODEL": name})
 

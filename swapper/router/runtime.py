@@ -105,18 +105,19 @@ class Runtime:
         """Have every change of a model's state reported."""
         self._watchers.append(watcher)
 
-    def request(self, model: str, client: Client, *, light: bool = False) -> Ticket:
+    def request(self, model: str, client: Client, *, light: bool = False, priority: int = 0) -> Ticket:
         """Ask for a lease. Sets `client.ticket`, and may call the client before it returns.
 
         Args:
             model: The configured name.
             client: Who is told.
             light: It needs the model there, but none of the places that `concurrency` counts.
+            priority: Steps above what is normal.
         """
         ticket = Ticket(next(self._ids), client, self)
         client.ticket = ticket
         self._tickets[ticket.id] = ticket
-        self.dispatch(RequestArrived(ticket.id, model, light))
+        self.dispatch(RequestArrived(ticket.id, model, light, priority))
         return ticket
 
     def peek(self, model: str) -> str | Failure:

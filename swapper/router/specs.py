@@ -58,6 +58,7 @@ def applied(config: Config, pins: Mapping[str, tuple[int, ...]]) -> ConfigApplie
     return ConfigApplied(
         models=tuple(_spec(config, model, pins.get(model.name)) for model in config.models),
         gpus=tuple(Gpu(gpu.index, gpu.policy) for gpu in config.gpus),
+        turns=config.turns,
     )
 
 

@@ -48,7 +48,7 @@ class FreeLeases:
         """The same."""
         return self._socket
 
-    def request(self, model: str, client: Client, *, light: bool = False) -> Ticket:  # noqa: ARG002
+    def request(self, model: str, client: Client, *, light: bool = False, priority: int = 0) -> Ticket:  # noqa: ARG002
         """Ask for a lease."""
         client.ticket = self._ticket
         client.admitted(self._socket)

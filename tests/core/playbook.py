@@ -6,13 +6,13 @@ from itertools import count
 from swapper.core.actions import Abort, Action, Admit, Announce, Reject, StartUnit, StopUnit
 from swapper.core.events import ActiveState, ConfigApplied, Event, RequestArrived, RequestOver, TimePassed, UnitChanged
 from swapper.core.invariants import validate
-from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State
+from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State, Turns
 from swapper.core.scheduler import Scheduler
 
 
 def spec(name: str, *gpus: int, parts: int = 1_000_000, pinned: bool = False, ttl: float | None = None,
          concurrency: int | None = None, queue: int | None = None, queue_timeout: float | None = None,
-         fingerprint: str = "") -> ModelSpec:  # fmt: skip
+         fingerprint: str = "", priority: int = 0) -> ModelSpec:  # fmt: skip
     return ModelSpec(
         name,
         tuple(Demand(gpu, parts) for gpu in gpus or (0,)),
@@ -22,14 +22,22 @@ def spec(name: str, *gpus: int, parts: int = 1_000_000, pinned: bool = False, tt
         queue=queue,
         queue_timeout=queue_timeout,
         fingerprint=fingerprint,
+        priority=priority,
     )
+
+
+NO_TURNS = Turns(min_hold=0.0, swap_share=1.0)
+"""Whoever wants a place is let in as soon as the model there has served whom it owes that."""
 
 
 class Playbook:
     """A scheduler with a clock that the script moves, and systemd played by the script."""
 
-    def __init__(self, *models: ModelSpec, pack: bool = False, gpus: Sequence[int] = (0, 1)) -> None:
+    def __init__(
+        self, *models: ModelSpec, pack: bool = False, gpus: Sequence[int] = (0, 1), turns: Turns = NO_TURNS
+    ) -> None:
         self.scheduler = Scheduler()
+        self.turns = turns
         self.now = 100.0
         self.policy = Policy.PACK if pack else Policy.EXCLUSIVE
         self.gpus = tuple(Gpu(index, self.policy) for index in gpus)
@@ -39,7 +47,7 @@ class Playbook:
         self.configure(*models)
 
     def configure(self, *models: ModelSpec) -> list[Action]:
-        return self.feed(ConfigApplied(models, self.gpus))
+        return self.feed(ConfigApplied(models, self.gpus, self.turns))
 
     def feed(self, event: Event) -> list[Action]:
         """Handle one event; returns all actions but announcements, which are kept aside."""
@@ -48,9 +56,9 @@ class Playbook:
         self.announced += [action for action in actions if isinstance(action, Announce)]
         return [action for action in actions if not isinstance(action, Announce)]
 
-    def ask(self, model: str, *, light: bool = False) -> tuple[int, list[Action]]:
+    def ask(self, model: str, *, light: bool = False, priority: int = 0) -> tuple[int, list[Action]]:
         request = next(self.requests)
-        return request, self.feed(RequestArrived(request, model, light))
+        return request, self.feed(RequestArrived(request, model, light, priority))
 
     def over(self, request: int) -> list[Action]:
         return self.feed(RequestOver(request))

@@ -18,7 +18,7 @@ from swapper.core.events import (
     UnloadAsked,
 )
 from swapper.core.invariants import validate
-from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State
+from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State, Turns
 from swapper.core.reasons import Cause, Reason, cause_of
 from swapper.core.scheduler import Scheduler
 
@@ -38,14 +38,18 @@ specs = st.builds(
     concurrency=st.sampled_from([None, 1, 2]),
     queue=st.sampled_from([None, 0, 2]),
     queue_timeout=st.sampled_from([None, None, 3.0, 45.0]),
+    priority=st.sampled_from([-1, 0, 0, 1]),
     fingerprint=st.sampled_from("12"),
 )
 configs = st.builds(
-    lambda chosen, policies: ConfigApplied(
-        tuple(_named(spec, name) for name, spec in chosen.items()), tuple(Gpu(i, p) for i, p in enumerate(policies))
+    lambda chosen, policies, turns: ConfigApplied(
+        tuple(_named(spec, name) for name, spec in chosen.items()),
+        tuple(Gpu(i, p) for i, p in enumerate(policies)),
+        turns,
     ),
     st.dictionaries(models, specs, min_size=1),
     st.lists(st.sampled_from(Policy), max_size=2),
+    st.sampled_from([Turns(), Turns(20.0, 0.5), Turns(0.0, 1.0)]),
 )
 
 
@@ -106,24 +110,22 @@ class Histories(RuleBasedStateMachine):
         arrival = self.waiting.pop(request)
         assert 0 <= at_least <= self.now - arrival
 
-    def report(
-        self, name: str, state: ActiveState, failure: Failure | None = None, slots: int | None = None
-    ) -> None:
+    def report(self, name: str, state: ActiveState, failure: Failure | None = None, slots: int | None = None) -> None:
         if self.units[name] in {ActiveState.INACTIVE, ActiveState.FAILED} and state is ActiveState.ACTIVATING:
             self.invocations += 1
             self.ids[name] = str(self.invocations)
         self.units[name] = state
-        self.feed(UnitChanged(name, state, self.ids[name], failure, slots))
+        self.feed(UnitChanged(name, state, self.ids[name], failure, slots, took=2.0))
 
-    @rule(name=models, light=st.sampled_from([False, False, True]))
-    def request(self, name: str, *, light: bool) -> None:
+    @rule(name=models, light=st.sampled_from([False, False, True]), priority=st.sampled_from([0, 0, 1]))
+    def request(self, name: str, *, light: bool, priority: int) -> None:
         self.requests += 1
         self.waiting[self.requests] = self.now
         if light:
             self.light.add(self.requests)
         record = self.scheduler.record(name)
         at_once = light and record is not None and record.state is State.READY
-        self.feed(RequestArrived(self.requests, name, light))
+        self.feed(RequestArrived(self.requests, name, light, priority))
         assert self.requests in self.leased or not at_once, "a light request waits for a model that is there"
 
     @rule(name=models, slots=st.integers(0, 3))
@@ -201,7 +203,7 @@ class Histories(RuleBasedStateMachine):
         assert waiting == self.waiting.keys()
         assert leased == self.leased
         for record in self.scheduler.records():
-            assert record.light == self.light & record.waiting.keys()
+            assert record.light == self.light & set(record.waiting)
             assert record.aside == self.light & record.leases.keys()
 
     @invariant()

@@ -54,6 +54,25 @@ def test_a_status_takes_what_it_knows() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("active", "times", "took"),
+    [
+        (ActiveState.ACTIVATING, (5_000_000, 0, 0, 0), None),
+        (ActiveState.ACTIVE, (5_000_000, 7_500_000, 0, 0), 2.5),
+        (ActiveState.ACTIVE, (5_000_000, 7_500_000, 3_000_000, 4_000_000), 2.5),
+        (ActiveState.DEACTIVATING, (5_000_000, 7_500_000, 9_000_000, 4_000_000), None),
+        (ActiveState.INACTIVE, (5_000_000, 7_500_000, 9_000_000, 9_250_000), 0.25),
+        (ActiveState.FAILED, (5_000_000, 7_500_000, 9_000_000, 9_250_000), 0.25),
+        (ActiveState.FAILED, (10_000_000, 7_500_000, 9_000_000, 11_000_000), None),
+        (ActiveState.INACTIVE, (0, 0, 0, 0), None),
+    ],
+)
+def test_what_a_start_or_a_stop_took(active: ActiveState, times: tuple[int, ...], took: float | None) -> None:
+    names = ("InactiveExit", "ActiveEnter", "ActiveExit", "InactiveEnter")
+    said = {f"{name}TimestampMonotonic": time for name, time in zip(names, times, strict=True)}
+    assert UnitStatus(UNIT).updated({"ActiveState": active, **said}).took == took
+
+
 def test_an_unknown_state_is_an_error() -> None:
     with pytest.raises(ValueError, match="levitating"):
         UnitStatus(UNIT).updated({"ActiveState": "levitating"})

@@ -158,7 +158,7 @@ class HandLeases:
         """As if the model were loaded, unless `failure` says otherwise."""
         return self.failure or self.socket
 
-    def request(self, model: str, client: Client, *, light: bool = False) -> HandTicket:  # noqa: ARG002
+    def request(self, model: str, client: Client, *, light: bool = False, priority: int = 0) -> HandTicket:  # noqa: ARG002
         """Ask for a lease."""
         ticket = HandTicket(self, model, client)
         self.tickets.append(ticket)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swapper.config import KeySettings
 from swapper.router import keys
 from swapper.router.access import ANYBODY, NOBODY, Access, Gate, Key, Scope, Secret, is_local, presented
 from swapper.router.errors import ApiError
@@ -16,7 +17,7 @@ PORT = b"localhost:8000"
 
 
 def keyed(*, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> Access:
-    return Access(keys.read({"swapper.keys": FILE}).known, hosts, origins, {"alice": 2})
+    return Access(keys.read({"swapper.keys": FILE}).known, hosts, origins, [KeySettings("alice", 2, 1)])
 
 
 def judge(
@@ -212,7 +213,7 @@ def test_a_key_opens_what_its_scope_covers(key: str | None, scope: Scope, result
 
 def test_limits_are_found_by_name() -> None:
     access = keyed()
-    assert judge(access, ALICE) == Key("alice", admin=False, concurrency=2)
+    assert judge(access, ALICE) == Key("alice", admin=False, concurrency=2, priority=1)
     assert judge(access, ROOT) == Key("root", admin=True, concurrency=None)
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import pytest
 
-from swapper.config import Filters
+from swapper.config import Filters, KeySettings
 from swapper.core.model import Failure
 from swapper.router.access import Access
 from swapper.router.gate import Gate
@@ -116,8 +116,8 @@ async def test_an_answer_to_head_has_no_body(lab: Lab) -> None:
 
 def keyed(lab: Lab, *, concurrency: int | None = None) -> None:
     key = (sha256(b"a-good-long-key!").digest(), Key("alice", admin=False))
-    limits = {"alice": concurrency}
-    lab.use(access=Access([key], (), ("https://chat.example.com",), limits), gate=Gate(time.monotonic))
+    settings = [KeySettings("alice", concurrency)]
+    lab.use(access=Access([key], (), ("https://chat.example.com",), settings), gate=Gate(time.monotonic))
 
 
 GOOD = b"Authorization: Bearer a-good-long-key!\r\n"

@@ -172,7 +172,7 @@ class Exchange:
             else:
                 self.admitted(place)
             return
-        leases.request(self._model, self, light=route.light)
+        leases.request(self._model, self, light=route.light, priority=self._key.priority)
         if self.phase is Phase.WAITING and self._found.stream and self._head.version:
             self._teller = Teller(self._services.comments, self._line, self.answer, self._tale)
 

@@ -19,7 +19,7 @@ from swapper.router.wire.pool import Pool
 class Leases(Protocol):
     """Who grants leases."""
 
-    def request(self, model: str, client: Client, *, light: bool = False) -> Ticket:
+    def request(self, model: str, client: Client, *, light: bool = False, priority: int = 0) -> Ticket:
         """Ask for one; sets `client.ticket`, and may call the client before it returns."""
 
     def peek(self, model: str) -> str | Failure:
