@@ -38,7 +38,7 @@ ONLY_IN: dict[str, frozenset[str]] = {
 }
 """Libraries, and the only files that may import them."""
 
-PURE = frozenset({"collections", "dataclasses", "enum", "heapq", "re", "typing"})
+PURE = frozenset({"bisect", "collections", "dataclasses", "enum", "heapq", "itertools", "math", "re", "typing"})
 """What the core may import of the standard library: data types. No clock, no log, no loop, no disk."""
 
 

@@ -8,6 +8,7 @@ from swapper.core.invariants import validate
 from swapper.core.model import Demand, Failure, Gpu, ModelSpec
 from swapper.core.scheduler import Scheduler
 from swapper.router.runtime import Runtime, Ticket
+from tests.core.playbook import NO_TURNS
 
 
 class Systemd:
@@ -55,7 +56,7 @@ class Stage:
         self.runtime = Runtime(Scheduler(), lambda model: f"/{model}.sock", self.forgotten.append)
         self.runtime.orders = self.systemd
         models = tuple(ModelSpec(name, (Demand(0),), ttl=ttl) for name, ttl in (("a", None), ("b", None), ("c", 0.01)))
-        self.runtime.dispatch(ConfigApplied(models, (Gpu(0),)))
+        self.runtime.dispatch(ConfigApplied(models, (Gpu(0),), NO_TURNS))
 
     def state(self, model: str) -> str:
         record = self.runtime.scheduler.record(model)

@@ -17,6 +17,7 @@ from swapper.router.api.metrics import encode
 from swapper.router.stats import BUCKETS, READY, Counts, Stats
 from swapper.router.wire.body import SpoolFile
 from swapper.router.wire.ports import Record
+from tests.core.playbook import NO_TURNS
 from tests.lab.exposition import Scraped, read_openmetrics, read_text
 
 SOURCE = Path(os.environ.get("SWAPPER_TEST_SOURCE", Path(__file__).parents[2]))
@@ -44,7 +45,7 @@ class Stage:
         self.now = 0.0
         self.scheduler = Scheduler()
         self.stats = Stats({"a", "b"}.__contains__, lambda: self.now)
-        self.feed(ConfigApplied(tuple(ModelSpec(name, (Demand(0),)) for name in "ab"), (Gpu(0),)))
+        self.feed(ConfigApplied(tuple(ModelSpec(name, (Demand(0),)) for name in "ab"), (Gpu(0),), NO_TURNS))
 
     def feed(self, event: Event, at: float | None = None) -> None:
         self.now = self.now if at is None else at
