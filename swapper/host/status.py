@@ -130,7 +130,7 @@ class UnitStatus:
 
     @property
     def took(self) -> float | None:
-        """Seconds that the start took of a unit that is active, or the stop of one at rest; None where that is not said."""
+        """Seconds that the start took of a unit that is active, or the stop of one at rest; None where nobody knows."""
         if self.active is ActiveState.ACTIVE and self.was_ready:
             return (self.active_since_us - self.starting_since_us) / 1e6
         ended = not self.running and self.inactive_since_us >= self.stopping_since_us >= self.active_since_us

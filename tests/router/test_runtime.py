@@ -226,9 +226,9 @@ def test_places_in_the_queue() -> None:
 def test_who_waited_for_a_load_is_told_how_long_it_took() -> None:
     async def play(stage: Stage) -> None:
         asker, late = Asker(), Asker()
-        tickets = [stage.runtime.request("a", asker)]
         loop = asyncio.get_running_loop()
         asked, tick = loop.time(), loop.create_future()
+        tickets = [stage.runtime.request("a", asker)]
         loop.call_later(0.03, tick.set_result, None)
         await tick
         stage.up("a")
