@@ -5,6 +5,7 @@ import json
 import pytest
 
 from swapper.config import Filters, KeySettings, Model
+from swapper.core.model import Turns
 from tests.config.conftest import Load, Mistakes
 
 
@@ -39,6 +40,18 @@ def test_limits_of_requests(load_text: Load) -> None:
     assert (model.queue_timeout, model.loading_message) == (30, True)
     model = only(load_text, "ttl: 1h")
     assert (model.queue_timeout, model.loading_message) == (None, False)
+
+
+@pytest.mark.parametrize(("keys", "steps"), [("priority: low", -1), ("priority: high", 1), ("ttl: 1h", 0)])
+def test_priorities_are_steps(load_text: Load, keys: str, steps: int) -> None:
+    config = load_text(f"models: {{x: {{engine: llama, model: x, {keys}}}}}\nkeys: {{alice: {{priority: high}}}}")
+    assert config.spec(config.models[0]).priority == steps
+    assert config.keys == (KeySettings("alice", priority=1),)
+
+
+def test_turns(load_text: Load) -> None:
+    assert load_text("turns: {min_hold: 2s, swap_share: 12.5%}").turns == Turns(2.0, 0.125)
+    assert load_text("turns: {}").turns == Turns()
 
 
 @pytest.mark.parametrize(
