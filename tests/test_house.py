@@ -18,6 +18,8 @@ DOWN: dict[str, frozenset[str]] = {
     "launch": frozenset({"progress"}),
     "host": frozenset({"core"}),
     "router": frozenset({"core", "config", "engines", "generator", "host"}),
+    "simulate": frozenset({"core", "config"}),
+    "ctl": frozenset({"config", "simulate"}),
 }
 """Each room, and the rooms below it that it may import."""
 

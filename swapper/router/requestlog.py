@@ -56,7 +56,7 @@ class RequestLog:
     def _next_window(self) -> None:
         self._window = None
         if self._skipped:
-            _LOG.info("%d more requests in the last second", self._skipped)
+            _LOG.info("%d more requests in the last second", self._skipped, extra={"SKIPPED": self._skipped})
         self._written = self._skipped = 0
 
 

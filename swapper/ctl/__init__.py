@@ -1,0 +1,1 @@
+"""`swapperctl`: the command line for administrators."""
