@@ -124,7 +124,7 @@ def as_text(workload: Workload, results: Mapping[str, Figures]) -> str:
         *_model_rows(figures),
     ]
     notes = [f"note: {note}" for note in workload.notes]
-    counts = f"{len(workload.models)} models on {len(workload.gpu_indexes)} GPUs"
+    counts = " on ".join((_count(len(workload.models), "model"), _count(len(workload.gpu_indexes), "GPU")))
     return "\n".join([f"{workload.name}: {counts}", "", *_aligned(rows), *([""] if notes else []), *notes])
 
 
@@ -149,6 +149,10 @@ def _model_rows(figures: Sequence[Figures]) -> list[Sequence[str]]:
 
 def _more(listed: Sequence[object]) -> list[Sequence[str]]:
     return [(f"  … {len(listed) - MOST} more (--json has all)",)] if len(listed) > MOST else []
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _percent(share: float) -> str:

@@ -22,12 +22,12 @@ _FINE = 0.3
 
 _SHOWN = (Phase.LOADING, Phase.SERVING, Phase.DRAINING, Phase.STOPPING, Phase.IDLE)
 _STYLE = """
-    svg { color-scheme: light dark; --ground: #fcfcfa; --ink: #223; --faint: #99a; --idle: #d5d8dd }
-    @media (prefers-color-scheme: dark) { svg { --ground: #16181d; --ink: #e4e6ea; --faint: #667; --idle: #40454f } }
-    .ground { fill: var(--ground) } text { fill: var(--ink) } .small { font-size: 11px } .policy { font-weight: 600 }
-    .rule { stroke: var(--faint); stroke-width: .6 } .waits { fill: var(--ink) }
+    .ground { fill: #fcfcfa } .idle { fill: #d5d8dd } .rule { stroke: #99a; stroke-width: .6 }
+    text, .waits { fill: #223 } .small { font-size: 11px } .policy { font-weight: 600 }
     .loading { fill: #e69f00 } .serving { fill: #0a86c9 } .draining { fill: #cc79a7 } .stopping { fill: #d55e00 }
-    .idle { fill: var(--idle) }
+    @media (prefers-color-scheme: dark) {
+      .ground { fill: #16181d } .idle { fill: #40454f } .rule { stroke: #667 } text, .waits { fill: #e4e6ea }
+    }
 """
 
 type Span = tuple[float, float]

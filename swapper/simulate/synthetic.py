@@ -106,7 +106,7 @@ def _poisson(chance: Random) -> Workload:
 
 def _scale(chance: Random) -> Workload:
     models = tuple(_model(f"model-{rank + 1}", 5.0, 1.0, gpu=rank % 64) for rank in range(1000))
-    return _independent("scale", models, chance, count=1_000_000, rate=60.0, seconds=1.0)
+    return _independent("scale", models, chance, count=1_000_000, rate=20.0, seconds=0.5)
 
 
 def _independent(

@@ -8,6 +8,7 @@ Each program runs in a machine of its own, with the package installed (minutes, 
     tests/run --command python3 -m tests.bench.crowd       a thousand streams at once, and a hundred large uploads
     tests/run --command python3 -m tests.bench.generator   what a daemon-reload costs with 10, 100 and 1,000 models
     tests/run --command python3 -m tests.bench.proxy       the way of the bytes (runs anywhere, needs aiohttp)
+    python3 -m tests.bench.scheduler                       what an event costs the scheduler (runs anywhere)
 
 `--help` says what can be chosen. All print medians with the lowest and the highest figure in brackets. What is compared
 was measured in turns in one run, so ratios and differences say something even on a machine that is busy with something
