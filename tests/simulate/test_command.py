@@ -1,6 +1,8 @@
 """`swapperctl simulate`: what it prints, draws and writes, and with which status it ends."""
 
+import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from swapper.ctl import simulate
 from swapper.ctl.__main__ import COMMANDS, main
 from swapper.simulate import figures, picture, synthetic
 from swapper.simulate.policies import POLICIES
@@ -15,6 +18,7 @@ from swapper.simulate.timeline import Recorder
 from swapper.simulate.world import World
 from tests.simulate.test_journal import recorded
 
+SOURCE = Path(os.environ.get("SWAPPER_TEST_SOURCE", Path(__file__).parents[2]))
 SVG = "{http://www.w3.org/2000/svg}"
 WORKLOAD = """\
 {"models": {"a": {"load": 2, "stop": 1, "concurrency": 1}, "b<&>": {"load": 2, "stop": 1, "concurrency": 1}}}
@@ -164,6 +168,15 @@ def test_help_has_everything(capsys: pytest.CaptureFixture[str], name: str) -> N
     assert name in out
     assert "--svg" in out
     assert "The first line describes the host" in out
+
+
+def test_the_manual_has_every_option() -> None:
+    parser = argparse.ArgumentParser()
+    simulate.arguments(parser)
+    manual = (SOURCE / "docs" / "swapperctl.1").read_text().replace("\\-", "-")
+    options = {word for line in parser.format_help().split() if (word := line.strip("[]|,")).startswith("--")}
+    assert options >= {"--svg", "--journal"}
+    assert [option for option in options - {"--help"} if option not in manual] == []
 
 
 def test_the_command_line_itself_imports_no_command() -> None:
