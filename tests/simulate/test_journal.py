@@ -1,11 +1,15 @@
 """What the router recorded becomes a workload. The samples have the fields of real entries, with times made by hand."""
 
+import asyncio
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
 
 from swapper.core.model import ModelSpec
+from swapper.router.requestlog import LIMIT, RequestLog
+from swapper.router.wire.ports import Record
 from swapper.simulate import journal
 from swapper.simulate.workload import Ask, Model, WorkloadError
 
@@ -77,6 +81,23 @@ def test_what_is_missing_is_said() -> None:
         "2 requests never got a lease and are left out",
         "12 requests were counted only and are left out",
     )
+
+
+def test_the_router_writes_what_is_read_here(caplog: pytest.LogCaptureFixture) -> None:
+    """More requests than are written one by one in a second: each took 0.25 s, after 0.75 s of waiting."""
+
+    async def over() -> None:
+        log = RequestLog()
+        for number in range(LIMIT + 7):
+            log(Record(f"r{number}", "a", "POST", "/v1/chat/completions", 200, 0.75, 0.8, 1.0, 10, 20, ""))
+        log._next_window()
+
+    with caplog.at_level(logging.INFO, "swapper.router.requestlog"):
+        asyncio.run(over())
+    fields = [{name: str(value) for name, value in vars(record).items() if name.isupper()} for record in caplog.records]
+    workload = journal.read([entry(5.0, "", **each) for each in fields], "journal")
+    assert workload.asks == (Ask(0.0, "a", 0.25),) * LIMIT
+    assert workload.notes[-1] == "7 requests were counted only and are left out"
 
 
 def test_a_start_that_was_not_seen_whole_says_nothing() -> None:
