@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from swapper.config import Config
 from swapper.config.settings import Location
-from swapper.core.model import Gpu, ModelSpec
+from swapper.core.model import TURNS, Gpu, ModelSpec, Turns
 
 
 class WorkloadError(Exception):
@@ -65,6 +65,7 @@ class Workload:
         asks: Open requests, in the order of their arrival; can be gone through more than once.
         clients: The requests of each client, in their order.
         notes: What a reader should know of how it came about.
+        turns: How models that want the same GPU take turns.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Workload:
     asks: Iterable[Ask] = ()
     clients: tuple[tuple[Ask, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    turns: Turns = TURNS
 
     @property
     def gpu_indexes(self) -> tuple[int, ...]:
@@ -94,4 +96,4 @@ class Workload:
         gpus = {gpu.index: gpu for gpu in self.gpus} | {gpu.index: Gpu(gpu.index, gpu.policy) for gpu in config.gpus}
         note = f"not configured, so taken as the workload describes them: {', '.join(strange)}"
         notes = (*self.notes, note) if strange else self.notes
-        return replace(self, models=models, gpus=tuple(gpus.values()), notes=notes)
+        return replace(self, models=models, gpus=tuple(gpus.values()), notes=notes, turns=config.turns)

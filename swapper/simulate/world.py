@@ -88,7 +88,8 @@ class World:
         Raises:
             Misconduct: The policy did what cannot be done, or leaves somebody waiting for ever.
         """
-        self._tell(ConfigApplied(tuple(model.spec for model in self._workload.models), self._workload.gpus))
+        workload = self._workload
+        self._tell(ConfigApplied(tuple(model.spec for model in workload.models), workload.gpus, workload.turns))
         for client in map(iter, self._workload.clients):
             self._follow(client)
         asks = iter(self._workload.asks)
