@@ -1,13 +1,15 @@
 """What changes, for those who watch: the last changes kept, new ones handed to every subscriber.
 
 A subscriber that does not keep up is dropped rather than waited for; it may come back and start from the present.
+When something happened is told by the host's clock, which people read and somebody may set; how long something took is
+measured by one that nobody sets.
 """
 
 import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from swapper.core.actions import Announce
@@ -58,10 +60,21 @@ class Progress:
 class Feed:
     """Changes of models' states, how far loading is, and how long it took."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, now: Callable[[], float] = time.time, measure: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            now: The host's clock: seconds since the epoch.
+            measure: A clock that never goes back, in seconds.
+        """
         self.changes: deque[Change] = deque(maxlen=_KEPT)
+        self._now = now
+        self._measure = measure
         self._number = 0
         self._since: dict[str, float] = {}
+        self._entered: dict[str, float] = {}
         self._loads: dict[str, float] = {}
         self._percents: dict[str, float] = {}
         self._subscribers: set[asyncio.Queue[Change]] = set()
@@ -69,10 +82,10 @@ class Feed:
 
     def note(self, announced: Announce) -> None:
         """Take note of a change that happens now."""
-        now = time.time()
-        since = self._since.get(announced.model)
-        lasted = None if since is None else now - since
-        self._since[announced.model] = now
+        now, measured = self._now(), self._measure()
+        entered = self._entered.get(announced.model)
+        lasted = None if entered is None else measured - entered
+        self._since[announced.model], self._entered[announced.model] = now, measured
         self._number += 1
         change = Change(self._number, now, announced.model, announced.old, announced.new, announced.reason, lasted)
         if change.old is State.STARTING and change.new is State.READY and lasted is not None:
@@ -86,7 +99,7 @@ class Feed:
         """Take note of how much of a model that is being loaded has been read now."""
         if self._percents.get(model) != percent:
             self._percents[model] = percent
-            _tell(self._watchers, Progress(time.time(), model, percent))
+            _tell(self._watchers, Progress(self._now(), model, percent))
 
     def percent(self, model: str) -> float | None:
         """How much of a model has been read that is being loaded; None while it is not, or where it is not known."""
