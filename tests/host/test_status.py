@@ -91,6 +91,14 @@ def test_a_unit_at_rest_that_systemd_prepares_for_its_next_start_is_no_news() ->
     assert not failed.updated({"InvocationID": [1] * 16, "Result": "success", "StatusText": ""}).news(failed)
 
 
+def test_whether_a_unit_was_ready_does_not_depend_on_the_clock_that_people_set() -> None:
+    day = 86_400_000_000
+    started = UnitStatus(UNIT).updated({"InactiveExitTimestamp": 9 * day, "InactiveExitTimestampMonotonic": 1_000})
+    assert not started.was_ready
+    # Set back by a day while it was starting.
+    assert started.updated({"ActiveEnterTimestamp": 8 * day, "ActiveEnterTimestampMonotonic": 2_000}).was_ready
+
+
 def test_a_job_result_of_a_later_systemd_is_a_failure() -> None:
     assert JobResult("done") is JobResult.DONE
     assert JobResult("postponed") is JobResult.FAILED
