@@ -17,10 +17,12 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 try:
     from systemd import journal
@@ -80,7 +82,7 @@ def tail(unit: str, invocation: str, lines: int, *, patience: float = 0.0) -> tu
 
     Of a process that ended at once journald may not find out the invocation. Its lines, the very ones that tell why,
     are known by their time: after systemd's last word on the start before. (Not after its first on this one, which can
-    come later than what the process prints.)
+    come later than what the process prints.) Time since boot, that is: somebody may have set the clock in between.
 
     Args:
         unit: Full name.
@@ -94,16 +96,20 @@ def tail(unit: str, invocation: str, lines: int, *, patience: float = 0.0) -> tu
     if patience:
         _synchronize(patience)
     with journal.Reader() as reader:
-        since, until = _span(reader, unit, invocation)
+        span = _span(reader, unit, invocation)
         reader.flush_matches()
-        reader.add_match(_SYSTEMD_UNIT=unit, **({} if since else {"_SYSTEMD_INVOCATION_ID": invocation}))
-        if until:
-            reader.seek_realtime(until)
+        reader.add_match(_SYSTEMD_UNIT=unit)
+        if span is None:
+            reader.add_match(_SYSTEMD_INVOCATION_ID=invocation)
+        else:
+            reader.add_match(_BOOT_ID=span.boot.hex)
+        if span is not None and span.until is not None:
+            reader.seek_monotonic(span.until, span.boot)
         else:
             reader.seek_tail()
         found: list[str] = []
         while len(found) < lines and (entry := reader.get_previous()):
-            if since and entry["__REALTIME_TIMESTAMP"] <= since:
+            if span is not None and _taken_in(entry)[1] <= span.since:
                 break
             if entry.get("_SYSTEMD_INVOCATION_ID", invocation) == invocation:
                 found.append(_text(entry))
@@ -179,21 +185,37 @@ class _Follower:
             self._reader.close()
 
 
-def _span(reader: _Reader, unit: str, invocation: str) -> tuple[datetime | None, datetime | None]:
-    """From systemd's last word on the start before to its first on the next; None where it said nothing."""
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Part of the time since a boot: from systemd's last word on the start before to its first on the next, if any."""
+
+    boot: UUID
+    since: timedelta
+    until: timedelta | None
+
+
+def _span(reader: _Reader, unit: str, invocation: str) -> _Span | None:
+    """Where a start's lines are; None where systemd said nothing of it."""
     reader.add_match(_PID="1", UNIT=unit)
     reader.seek_tail()
-    until: datetime | None = None
-    heard = False
+    boot: UUID | None = None
+    until: timedelta | None = None
     while entry := reader.get_previous():
-        time: datetime = entry["__REALTIME_TIMESTAMP"]
+        here, time = _taken_in(entry)
         if entry.get("INVOCATION_ID") == invocation:
-            heard = True
-        elif heard:
-            return time, until
+            boot = here
+        elif boot is not None:
+            return _Span(boot, time if here == boot else timedelta(), until)
         else:
             until = time
-    return (datetime.min.replace(tzinfo=UTC), until) if heard else (None, None)
+    return _Span(boot, timedelta(), until) if boot is not None else None
+
+
+def _taken_in(entry: Mapping[str, Any]) -> tuple[UUID, timedelta]:
+    """When journald took an entry in: in which boot, and how long after its beginning."""
+    time: timedelta = entry["__MONOTONIC_TIMESTAMP"].timestamp
+    boot: UUID = entry["__MONOTONIC_TIMESTAMP"].bootid
+    return boot, time
 
 
 def _last(reader: _Reader, lines: int) -> tuple[str, ...]:
