@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ PATIENCE = 1.0
 
 _FROM_THE_ENGINE = frozenset({"model_failed", "model_load_timeout", "model_stopped"})
 _CONNECTION = frozenset({"engine_broke_off", "engine_unreachable"})
+
+_LOG = logging.getLogger(__name__)
 
 type Tail = Callable[[str, str, int], Sequence[str]]
 """The last lines of a unit's invocation; may block."""
@@ -42,7 +45,12 @@ class Explainer:
         if failure.code not in _FROM_THE_ENGINE or record is None or not record.invocation:
             return error
         unit = self._places.of(model).unit
-        lines = await asyncio.to_thread(self._tail, unit, record.invocation, LINES)
+        try:
+            lines = await asyncio.to_thread(self._tail, unit, record.invocation, LINES)
+        except OSError as unreadable:
+            # What happened is known; a journal that is damaged, or on a disk that is, only cannot illustrate it.
+            _LOG.warning("the journal of %s cannot be read: %s", unit, unreadable, extra={"MODEL": model})
+            return error
         return replace(error, journal=tuple(lines)) if lines else error
 
     async def _what_became_of(self, model: str) -> Failure | None:
