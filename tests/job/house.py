@@ -39,6 +39,11 @@ def show(unit: str, name: str) -> str:
     return run("systemctl", "show", "--value", "--property", name, unit).strip()
 
 
+def main_pid(unit: str) -> int:
+    """The engine's process."""
+    return int(show(unit, "MainPID"))
+
+
 def journal(unit: str, *more: str) -> str:
     """What the journal has of a unit."""
     run("journalctl", "--sync")

@@ -15,6 +15,7 @@ from tests.job.house import (
     chat,
     configure,
     journal,
+    main_pid,
     rest_of,
     run,
     sentence,
@@ -26,10 +27,6 @@ from tests.job.house import (
     watching,
     write_gguf,
 )
-
-
-def main_pid(unit: str) -> int:
-    return int(show(unit, "MainPID"))
 
 
 def test_a_stop_by_hand_gives_a_clear_error_and_the_next_request_starts_it_again() -> None:

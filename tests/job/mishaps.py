@@ -1,0 +1,103 @@
+"""What tests of trouble do to the machine, each undone in the end, and what they look at afterwards."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.job.house import PATIENCE, Answer, ask, chat, run, show, until
+
+AGREES = {
+    "stopped": {"inactive"},
+    "starting": {"activating"},
+    "ready": {"active"},
+    "draining": {"active"},
+    "stopping": {"deactivating"},
+    "failed": {"failed"},
+}
+"""What systemd's `ActiveState` is where the router has a model in a state."""
+
+
+@contextlib.contextmanager
+def override(unit: str, service: str) -> Iterator[None]:
+    """A drop-in as `systemctl edit --runtime` makes it, for as long as that."""
+    dropin = Path(f"/run/systemd/system/{unit}.service.d/95-test.conf")
+    dropin.parent.mkdir(exist_ok=True)
+    dropin.write_text(f"[Service]\n{service}\n")
+    run("systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        dropin.unlink()
+        run("systemctl", "daemon-reload")
+
+
+@contextlib.contextmanager
+def gate(unit: str, *commands: str) -> Iterator[Callable[[], None]]:
+    """Have systemd wait at these commands of a unit (`ExecStartPre`, `ExecStop`) until what is given is called."""
+    fifo = Path(f"/run/{unit}.gate")
+    os.mkfifo(fifo)
+
+    def pass_on() -> None:
+        fifo.write_text("")  # which waits until somebody reads
+
+    try:
+        with override(unit, "\n".join(f"{command}=+/usr/bin/cat {fifo}" for command in commands)):
+            yield pass_on
+    finally:
+        fifo.unlink()
+
+
+class Question:
+    """A chat under way in a thread of its own."""
+
+    def __init__(self, model: str, content: str = "Hello!") -> None:
+        self._answers: list[Answer | BaseException] = []
+        self._thread = threading.Thread(target=self._ask, args=(model, content), daemon=True)
+        self._thread.start()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is an answer, or there will be none."""
+        return bool(self._answers)
+
+    @property
+    def answer(self) -> Answer:
+        """The answer, waited for."""
+        self._thread.join(PATIENCE)
+        assert self._answers, "no answer"
+        answer = self._answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _ask(self, model: str, content: str) -> None:
+        try:
+            self._answers.append(chat(model, content))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is wanted
+            self._answers.append(error)
+
+
+def detail(model: str, name: str) -> object:
+    """What /api/models says of a model."""
+    value: object = ask("GET", f"/api/models/{model}").json[name]
+    return value
+
+
+def disagreements() -> dict[str, tuple[str, str]]:
+    """Models of which the router says something else than systemd: what either says."""
+    models = {model["id"]: (model["state"], model["unit"]) for model in ask("GET", "/api/models").json["models"]}
+    said = {name: (state, show(unit, "ActiveState")) for name, (state, unit) in models.items()}
+    return {name: (state, active) for name, (state, active) in said.items() if active not in AGREES[state]}
+
+
+def agree() -> None:
+    """Wait until the router says of all models what systemd says of their units."""
+    until(lambda: not disagreements(), "router and systemd agree")
+
+
+def nothing_is_left() -> None:
+    """No request holds a lease or waits for one."""
+    models = ask("GET", "/api/models").json["models"]
+    assert [model for model in models if model["leases"] or model["waiting"]] == []
