@@ -212,6 +212,10 @@ class Scheduler(Patience):
         self._change(record, State.STOPPING, reasons.failed(record.failure), now, record.loaded.stop_timeout + GRACE)
 
     def _unit_gone(self, record: Record, event: UnitChanged, now: float) -> None:
+        if record.state is State.STOPPED and event.failure is not None:
+            # It failed while nobody was here to see it. That is no reason to let the next request wait.
+            self._change(record, State.FAILED, reasons.failed(event.failure), now)
+            record.failure = event.failure
         if not record.state.resident:
             return
         if record.state is State.STARTING and not record.begun and event.invocation in {"", record.invocation}:

@@ -16,6 +16,18 @@ def test_what_runs_at_the_start_is_adopted_and_used() -> None:
     assert actions == []
 
 
+def test_what_failed_before_the_start_is_known_as_failed_and_the_next_request_starts_it_at_once() -> None:
+    book = Playbook(spec("a"))
+    crash = Failure("model_failed", "killed by SIGKILL")
+    assert book.unit("a", ActiveState.FAILED, failure=crash, new=True) == []
+    assert book.state("a") is State.FAILED
+    record = book.scheduler.record("a")
+    assert record is not None
+    assert record.failure == crash
+    _, actions = book.ask("a")
+    assert actions == [StartUnit("a")]
+
+
 def test_a_start_by_hand_is_joined() -> None:
     book = Playbook(spec("a"))
     book.unit("a", ActiveState.ACTIVATING, new=True)
