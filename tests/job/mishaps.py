@@ -1,6 +1,7 @@
 """What tests of trouble do to the machine, each undone in the end, and what they look at afterwards."""
 
 import contextlib
+import http.client
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -53,30 +54,36 @@ class Question:
     """A chat under way in a thread of its own."""
 
     def __init__(self, model: str, content: str = "Hello!") -> None:
-        self._answers: list[Answer | BaseException] = []
-        self._thread = threading.Thread(target=self._ask, args=(model, content), daemon=True)
+        self.model = model
+        self._content = content
+        self._result: Answer | OSError | http.client.HTTPException | None = None
+        self._thread = threading.Thread(target=self._ask, daemon=True)
         self._thread.start()
 
     @property
     def over(self) -> bool:
         """Whether there is an answer, or there will be none."""
-        return bool(self._answers)
+        return self._result is not None
+
+    @property
+    def broke(self) -> bool:
+        """Whether the connection broke instead of an answer; waited for."""
+        self._thread.join(PATIENCE)
+        assert self._result is not None, "neither an answer nor an end"
+        return not isinstance(self._result, Answer)
 
     @property
     def answer(self) -> Answer:
         """The answer, waited for."""
         self._thread.join(PATIENCE)
-        assert self._answers, "no answer"
-        answer = self._answers[0]
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        assert isinstance(self._result, Answer), self._result
+        return self._result
 
-    def _ask(self, model: str, content: str) -> None:
+    def _ask(self) -> None:
         try:
-            self._answers.append(chat(model, content))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is wanted
-            self._answers.append(error)
+            self._result = chat(self.model, self._content)
+        except (OSError, http.client.HTTPException) as broken:
+            self._result = broken
 
 
 def detail(model: str, name: str) -> object:
