@@ -39,6 +39,9 @@ class Systemd(Protocol):
         """What systemd says of a unit."""
 
 
+AGAIN = 0.5
+"""Seconds until a stop is asked for again of which systemd could not be told; it was tried for longer than that."""
+
 type Signature = tuple[tuple[str, int, int], ...]
 """Files with size and modification time in nanoseconds; another signature is worth another try."""
 
@@ -79,8 +82,8 @@ class UnitOrders:
 
     def stop(self, model: str) -> None:
         """Have the model's unit stopped."""
-        self._attempts[model] = self._attempts.get(model, 0) + 1
-        self._chores.spawn(self._stop(model, self._places.of(model).unit), f"stop {model}")
+        attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
+        self._chores.spawn(self._stop(model, self._places.of(model).unit, attempt), f"stop {model}")
 
     def changed(self, status: UnitStatus) -> None:
         """Systemd reports a unit."""
@@ -145,7 +148,16 @@ class UnitOrders:
         self.changed(status)
         return None
 
-    async def _stop(self, name: str, unit: str) -> None:
+    async def _stop(self, name: str, unit: str, attempt: int) -> None:
+        while not await self._stop_unit(name, unit):
+            # Nobody but us will stop it, and others wait for its place: again, unless another order has come meanwhile.
+            await asyncio.sleep(AGAIN)
+            record = self._scheduler.record(name)
+            if self._attempts[name] != attempt or record is None or record.state is not State.STOPPING:
+                return
+
+    async def _stop_unit(self, name: str, unit: str) -> bool:
+        """Stop the unit; False where systemd could not be told."""
         try:
             await self._units.stop(unit)
             record = self._scheduler.record(name)
@@ -154,6 +166,8 @@ class UnitOrders:
                 self._dispatch(UnitChanged(name, status.active, status.invocation, took=status.took))
         except UnitRefused as refused:
             _LOG.error("could not stop %s: %s", unit, refused, extra={"MODEL": name})
+            return refused.failure.code != "dbus_unavailable"
+        return True
 
     def _state(self, model: Model) -> State | None:
         record = self._scheduler.record(model.name)
