@@ -233,14 +233,15 @@ class Units:
     # Connection
 
     async def _ask[T](self, what: str, unit: str, question: Callable[[Bus], Awaitable[T]]) -> T:
-        """Put a question to systemd, and once more if it went away meanwhile: none does harm when it is put twice."""
-        again = True
+        """Put a question to systemd, and again if it went away meanwhile: none does harm when it is put twice."""
+        patience = self._loop.time() + _PATIENCE
+        again = True  # once more at least, however long it took to find out that nobody is there
         while True:
             bus = await self._reach()
             try:
                 return await question(bus)
             except BusError as error:
-                if not (again and failures.gone(error.name)):
+                if not failures.gone(error.name) or not (again or self._loop.time() < patience):
                     raise UnitRefused(failures.refused(what, unit, error.name, error.text)) from error
                 again = False
                 self._lost(error.text)
