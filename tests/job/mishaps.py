@@ -10,14 +10,15 @@ from pathlib import Path
 from tests.job.house import PATIENCE, Answer, ask, chat, run, show, until
 
 AGREES = {
-    "stopped": {"inactive"},
+    "stopped": {"inactive", "failed"},
     "starting": {"activating"},
     "ready": {"active"},
     "draining": {"active"},
     "stopping": {"deactivating"},
     "failed": {"failed"},
 }
-"""What systemd's `ActiveState` is where the router has a model in a state."""
+"""What systemd's `ActiveState` is where the router has a model in a state. A unit that the router stopped, and that was
+killed since it took too long, is one that failed to systemd, and stopped to the router."""
 
 
 @contextlib.contextmanager

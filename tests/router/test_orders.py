@@ -50,8 +50,9 @@ def unload(systemd: Systemd) -> State:
             scheduler.handle(event, asyncio.get_running_loop().time())
 
         orders = UnitOrders(systemd, places, scheduler, dispatch, lambda *_: None)
-        for event in (ConfigApplied((ModelSpec("a"),), ()), UnitChanged("a", ActiveState.ACTIVE, "1f"), UnloadAsked("a")):
-            dispatch(event)
+        dispatch(ConfigApplied((ModelSpec("a"),), ()))
+        dispatch(UnitChanged("a", ActiveState.ACTIVE, "1f"))
+        dispatch(UnloadAsked("a"))
         orders.stop("a")
         async with asyncio.timeout(10):
             while (others := asyncio.all_tasks() - {asyncio.current_task()}):
