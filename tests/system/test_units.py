@@ -23,7 +23,10 @@ CONFIG = Path("/etc/swapper/conf.d/zz-units.yaml")
 HOME = Path("/home/swapper-test")
 UNITS = Path("/run/systemd/system")
 
-SHIPPED = ("swapper.socket", "swapper.service", "llama@test.service", "vllm@test.service", "swapper-models.slice")
+SHIPPED = (
+    "swapper.socket", "swapper.service", "llama@test.service", "vllm@test.service", "swapper-models.slice",
+    "swapper-gpus.socket", "swapper-gpus@test.service",
+)  # fmt: skip
 TINY = "unit-tiny"
 LLAMA = f"""\
 models:
@@ -98,7 +101,13 @@ def test_verify_has_nothing_to_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "most"), [("swapper.service", 1.5), ("llama@test.service", 2.0), ("vllm@test.service", 2.0)]
+    ("unit", "most"),
+    [
+        ("swapper.service", 1.5),
+        ("llama@test.service", 2.0),
+        ("vllm@test.service", 2.0),
+        ("swapper-gpus@test.service", 1.0),
+    ],
 )
 def test_exposure(unit: str, most: float) -> None:
     report = subprocess.run(
@@ -262,6 +271,25 @@ def test_preload_starts_the_router_at_boot() -> None:
         CONFIG.write_text(good)
         systemctl("daemon-reload")
     assert "swapper.service" not in show("multi-user.target", "Wants").split()
+
+
+def test_nobody_but_the_router_asks_what_the_gpus_have_in_use() -> None:
+    def knock() -> None:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect("/run/swapper/gpus.sock")
+
+    assert show("swapper-gpus.socket", "ActiveState") == "active"
+    assert as_user("swapper", knock) == 0
+    assert (as_user("swapper-engine", knock), as_user("nobody", knock)) == (13, 13)
+
+
+def test_who_looks_at_the_gpus_reaches_their_driver_and_no_other_device() -> None:
+    unit = "swapper-gpus@test.service"
+    assert show(unit, "DevicePolicy") == "closed"
+    clock = "char-rtc r"  # to read: ProtectClock= adds it
+    nodes = {"char-nvidiactl rw", "char-nvidia-frontend rw", "char-nvidia rw"}
+    assert set(show(unit, "DeviceAllow").splitlines()) == {clock, *nodes}
+    assert (show(unit, "DynamicUser"), show(unit, "PrivateNetwork")) == ("yes", "yes")
 
 
 def test_the_socket_listens_on_loopback_only() -> None:

@@ -105,7 +105,7 @@ def test_a_removal_stops_everything_and_keeps_the_configuration() -> None:
     start_engine()
     ask("GET", "/v1/models")
     run("dpkg", "--remove", "swapper")
-    for unit in ("llama@alpha.service", "swapper.service", "swapper.socket", "swapper.slice"):
+    for unit in ("llama@alpha.service", "swapper.service", "swapper.socket", "swapper-gpus.socket", "swapper.slice"):
         assert show(unit, "ActiveState") == "inactive", unit
     with pytest.raises(ConnectionRefusedError):
         ask("GET", "/v1/models")
