@@ -18,7 +18,7 @@ from swapper.config import Config, ConfigErrors
 from swapper.core.actions import Announce
 from swapper.core.model import Failure, State
 from swapper.core.scheduler import Scheduler
-from swapper.host import journal, notify
+from swapper.host import gpus, journal, notify
 from swapper.host.status import UnitStatus
 from swapper.host.units import Units
 from swapper.router import late, routes, specs
@@ -29,8 +29,10 @@ from swapper.router.chores import Chores
 from swapper.router.directory import Directory
 from swapper.router.explain import Explainer
 from swapper.router.feed import Feed
+from swapper.router.gpus import Gpus
 from swapper.router.guard import Guard
 from swapper.router.late import LateApplication, LateMedia
+from swapper.router.measured import Measured
 from swapper.router.orders import UnitOrders
 from swapper.router.places import Places
 from swapper.router.requestlog import RequestLog
@@ -83,6 +85,8 @@ class Router:
         self._runtime = Runtime(self._scheduler, self._places.socket, self._pool.forget)
         self._directory = Directory(self._places, self._reconsider)
         self._situation = Situation(self._scheduler, self._feed, self._runtime)
+        self._measured = Measured(self._places, self._scheduler)
+        self._gpus = Gpus(gpus.read, self._measured.seen)
         self._explain = Explainer(self._places, self._scheduler, self._feed, _tail)
         self._units: Units | None = None
         self._front: Front | None = None
@@ -96,6 +100,7 @@ class Router:
         self._runtime.watch(self._places.note)
         self._runtime.watch(self._feed.note)
         self._runtime.watch(self._stats.changed)
+        self._runtime.watch(self._gpus.note)
         self._runtime.watch(self._announced)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -124,10 +129,10 @@ class Router:
         for status in await self._units.list():
             self._unit_changed(status)
         self._spool = Spool(self._config.router.spool)
-        catalog = Catalog(self._places, self._scheduler, self._feed, self._statuses, started_now())
+        catalog = Catalog(self._places, self._scheduler, self._feed, self._statuses, started_now(), self._measured)
         parts = Parts(self._directory, catalog, self._runtime, orders, self._feed, self._stats,
                       lambda: self.connections, journal.follow, journal.recent, self._explain,
-                      lambda: self._guard.access.keyed, self._guard.cors)  # fmt: skip
+                      lambda: self._guard.access.keyed, self._guard.cors, self._gpus.look)  # fmt: skip
         self._application = LateApplication(partial(late.runner, parts, LAST_WORDS))
         self._front = Front(self._services(), self._front_settings(), routes.find, self._application)
         loop = asyncio.get_running_loop()
@@ -144,6 +149,7 @@ class Router:
         if self._front is not None:
             await self._let_end(self._front)
         await self._chores.close()
+        await self._gpus.close()
         if self._application is not None:
             await self._application.close()
         self._runtime.close()

@@ -17,6 +17,7 @@ from swapper.router.api.openapi import document
 from swapper.router.api.parts import Parts
 from swapper.router.errors import STATUSES, ApiError
 from swapper.router.feed import Feed
+from swapper.router.measured import Measured
 from swapper.router.places import Places
 
 
@@ -29,7 +30,8 @@ def described() -> set[tuple[str, str]]:
 def answered() -> Iterator[tuple[str, str]]:
     """Methods and paths that the application answers; whatever pattern a parameter has is left out."""
     scheduler = Scheduler()
-    catalog = Catalog(Places(Config(), scheduler), scheduler, Feed(), {}, 0)
+    places = Places(Config(), scheduler)
+    catalog = Catalog(places, scheduler, Feed(), {}, 0, Measured(places, scheduler))
     application = Api(cast("Parts", _Parts(catalog))).application()
     for route in application.router.routes():
         info = route.resource.get_info() if route.resource is not None else {}

@@ -1,9 +1,9 @@
 """Fills the shapes of answers from what the router knows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from swapper.config import Model
-from swapper.core.model import WHOLE, Failure, Policy, State
+from swapper.core.model import Failure, Policy, State
 from swapper.core.record import Record
 from swapper.router.api.catalog import Catalog
 from swapper.router.api.shapes import (
@@ -15,6 +15,7 @@ from swapper.router.api.shapes import (
     GpuUse,
     Holder,
     Loaded,
+    MemoryUse,
     Meta,
     Progressed,
     Resident,
@@ -63,6 +64,7 @@ def details(catalog: Catalog, model: Model) -> Details:
     record = _record(catalog, model)
     unit = catalog.places.of(model.name).unit if catalog.places.config.resolve(model.name) else model.unit
     status = catalog.statuses.get(unit)
+    uses = catalog.measured.uses(record, unit)
     return Details(
         **{name: getattr(shown, name) for name in Card.__dataclass_fields__},
         reason=record.reason,
@@ -72,6 +74,8 @@ def details(catalog: Catalog, model: Model) -> Details:
         status_text=status.status_text if status is not None and record.state.resident else "",
         progress=catalog.feed.percent(model.name),
         gpus=tuple(demand.gpu for demand in record.spec.demands),
+        memory=tuple(MemoryUse(use.gpu, use.declared, use.measured, use.exceeds) for use in uses),
+        memory_hint=catalog.measured.hint(uses),
         leases=len(record.leases),
         waiting=len(record.waiting),
         pinned=model.pinned,
@@ -96,10 +100,25 @@ def gpus(catalog: Catalog) -> tuple[GpuUse, ...]:
     known = {gpu.index: gpu.policy for gpu in catalog.scheduler.gpus}
     holders: dict[int, list[Holder]] = {index: [] for index in known}
     for record in catalog.scheduler.records():
-        for demand in record.holds:
-            holders.setdefault(demand.gpu, []).append(Holder(record.name, demand.parts / WHOLE))
+        if record.holds:
+            for use in catalog.measured.uses(record, catalog.places.of(record.name).unit):
+                holders.setdefault(use.gpu, []).append(Holder(record.name, use.share, use.measured))
     return tuple(
-        GpuUse(index, known.get(index, Policy.EXCLUSIVE), tuple(here)) for index, here in sorted(holders.items())
+        _gpu(catalog, index, known.get(index, Policy.EXCLUSIVE), here) for index, here in sorted(holders.items())
+    )
+
+
+def _gpu(catalog: Catalog, index: int, policy: Policy, holders: Sequence[Holder]) -> GpuUse:
+    seen = catalog.measured.card(index)
+    return GpuUse(
+        gpu=index,
+        policy=policy,
+        residents=tuple(holders),
+        name=None if seen is None else seen.name,
+        total=None if seen is None else seen.total,
+        used=None if seen is None else seen.used,
+        utilization=None if seen is None else seen.utilization,
+        measured_at=None if seen is None else catalog.measured.at,
     )
 
 

@@ -8,6 +8,7 @@ from swapper.config import Model
 from swapper.core.scheduler import Scheduler
 from swapper.host.status import UnitStatus
 from swapper.router.feed import Feed
+from swapper.router.measured import Measured
 from swapper.router.places import Places
 
 
@@ -36,6 +37,7 @@ class Catalog:
         feed: Since when.
         statuses: What systemd said last of each unit.
         created: Seconds since the epoch, for a field that OpenAI's clients require.
+        measured: What they have of the GPUs.
         learned: What engines said when they were asked last.
     """
 
@@ -44,6 +46,7 @@ class Catalog:
     feed: Feed
     statuses: Mapping[str, UnitStatus]
     created: int
+    measured: Measured
     learned: dict[str, Learned] = field(default_factory=dict)
 
     def context(self, model: Model) -> int | None:

@@ -15,6 +15,8 @@ from prometheus_client.process_collector import ProcessCollector
 from swapper import __version__
 from swapper.core.model import State
 from swapper.core.reasons import Cause
+from swapper.host.gpus import Card
+from swapper.router.measured import Use
 from swapper.router.stats import BUCKETS, READY, Counts, Flow, Histogram, Times
 
 _BOUNDS = (*map(str, BUCKETS), "+Inf")
@@ -33,6 +35,7 @@ class ModelNow:
         leases: Requests that hold a lease.
         waiting: Requests that wait for one.
         shares: What it holds of which GPU, of 1.
+        uses: What it declared, and has, of each of them.
     """
 
     name: str
@@ -40,6 +43,7 @@ class ModelNow:
     leases: int
     waiting: int
     shares: Sequence[tuple[int, float]]
+    uses: Sequence[Use] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,14 @@ class Now:
         claims: Models that wait to be started.
         connections: Clients that are connected.
         mistakes: In the configuration that was refused; 0 where none was.
+        cards: GPUs, as they were seen last; none where they cannot be.
     """
 
     models: Sequence[ModelNow]
     claims: int
     connections: int
     mistakes: int
+    cards: Sequence[Card] = ()
 
 
 def own(counts: Counts, now: Now) -> Iterator[Metric]:
@@ -67,6 +73,7 @@ def own(counts: Counts, now: Now) -> Iterator[Metric]:
     """
     yield _family("swapper_build_info", "1, with the version that runs.", ("version",), [((__version__,), 1)])
     yield from _states(now)
+    yield from _memory(now)
     yield from _requests(counts)
     yield from _durations(_for_all(now, Times()) | dict(counts.times))
     yield from _models(counts, now)
@@ -107,6 +114,24 @@ def _states(now: Now) -> Iterator[Metric]:
     yield _family("swapper_connections", "Clients that are connected.", (), [((), now.connections)])
     yield _family("swapper_configuration_mistakes", "Mistakes for which the configuration was refused; 0: it was not.",
                   (), [((), now.mistakes)])  # fmt: skip
+
+
+def _memory(now: Now) -> Iterator[Metric]:
+    """What is not known has no sample: a zero would be a figure."""
+    cards, uses = now.cards, [(model.name, use) for model in now.models for use in model.uses]
+    yield _family("swapper_gpu_memory_bytes", "Memory that a GPU has.", ("gpu",),
+                  [((str(card.index),), card.total) for card in cards if card.total is not None])  # fmt: skip
+    yield _family("swapper_gpu_memory_used_bytes", "What of it is in use, by whomever.", ("gpu",),
+                  [((str(card.index),), card.used) for card in cards if card.used is not None])  # fmt: skip
+    yield _family("swapper_gpu_utilization_ratio", "Part of the moments before the last look in which a GPU computed.",
+                  ("gpu",), [((str(card.index),), card.utilization / 100)
+                             for card in cards if card.utilization is not None])  # fmt: skip
+    yield _family("swapper_model_gpu_memory_bytes", "What a resident model's unit has in use of a GPU.",
+                  ("gpu", "model"), [((str(use.gpu), name), use.measured)
+                                     for name, use in uses if use.measured is not None])  # fmt: skip
+    yield _family("swapper_model_gpu_memory_declared_bytes", "What it declared, where that is not all of the GPU.",
+                  ("gpu", "model"), [((str(use.gpu), name), use.declared)
+                                     for name, use in uses if use.declared is not None])  # fmt: skip
 
 
 def _requests(counts: Counts) -> Iterator[Metric]:

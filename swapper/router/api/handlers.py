@@ -125,7 +125,7 @@ class Api:
 
     async def overview(self, _: web.Request) -> web.StreamResponse:
         """All models, GPUs and recent changes, for operators."""
-        catalog = await self._looked()
+        catalog = await self._measured()
         return _json(
             Overview(
                 models=tuple(cards.details(catalog, model) for model in catalog.places.config.models),
@@ -138,7 +138,7 @@ class Api:
     async def detail(self, request: web.Request) -> web.StreamResponse:
         """One model, for operators."""
         model = self._named(request)
-        return _json(cards.details(await self._looked(), model))
+        return _json(cards.details(await self._measured(), model))
 
     async def load(self, request: web.Request) -> web.StreamResponse:
         """Have a model loaded; answers when it is ready, or why it is not."""
@@ -216,12 +216,17 @@ class Api:
 
     async def ui(self, _: web.Request) -> web.StreamResponse:
         """A page for people: models and states."""
-        await self._parts.orders.refresh()
+        await asyncio.gather(self._parts.orders.refresh(), self._parts.look())
         return web.Response(text=page.render(self._parts.catalog), content_type="text/html", headers=page.HEADERS)
 
     async def _looked(self) -> Catalog:
         """What there is to show, after a look at the files and at engines that have not been asked yet."""
         await asyncio.gather(self._parts.orders.refresh(), self._asking.learn())
+        return self._parts.catalog
+
+    async def _measured(self) -> Catalog:
+        """The same, after a look at the GPUs too."""
+        await asyncio.gather(self._looked(), self._parts.look())
         return self._parts.catalog
 
     def _named(self, request: web.Request) -> Model:

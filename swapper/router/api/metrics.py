@@ -29,7 +29,7 @@ async def expose(parts: Parts, accept: str) -> tuple[bytes, str]:
     Returns:
         The text, and its content type.
     """
-    scrapes = await engine_metrics.scrape(_sockets(parts))
+    scrapes, _ = await asyncio.gather(engine_metrics.scrape(_sockets(parts)), parts.look())
     return await asyncio.to_thread(encode, parts.stats.counts(), _now(parts), scrapes, accept)
 
 
@@ -40,7 +40,7 @@ def _sockets(parts: Parts) -> Mapping[str, str]:
 
 
 def _now(parts: Parts) -> families.Now:
-    scheduler = parts.runtime.scheduler
+    scheduler, measured = parts.runtime.scheduler, parts.catalog.measured
     models = [
         families.ModelNow(
             name=record.name,
@@ -48,10 +48,12 @@ def _now(parts: Parts) -> families.Now:
             leases=len(record.leases),
             waiting=len(record.waiting),
             shares=[(demand.gpu, demand.parts / WHOLE) for demand in record.holds],
+            uses=measured.uses(record, parts.catalog.places.of(record.name).unit) if record.holds else (),
         )
         for record in scheduler.records()
     ]
-    return families.Now(models, len(scheduler.claims), parts.connections(), len(parts.directory.mistakes))
+    cards = [card for gpu in scheduler.gpus if (card := measured.card(gpu.index)) is not None]
+    return families.Now(models, len(scheduler.claims), parts.connections(), len(parts.directory.mistakes), cards)
 
 
 def encode(

@@ -35,6 +35,10 @@ def _nobody() -> bool:
     return False
 
 
+async def _not_seen() -> None:
+    return
+
+
 def _nothing(_: bytes) -> bytes:
     return b""
 
@@ -44,7 +48,7 @@ class Parts:
     """What the application works with.
 
     `connections` says how many clients are connected, `keyed` whether requests need keys, `cors` what header lines let
-    pages of an origin read an answer.
+    pages of an origin read an answer, `look` has `catalog.measured` be fresh.
     """
 
     directory: Directory
@@ -59,3 +63,4 @@ class Parts:
     explain: Callable[[Failure, str], Awaitable[ApiError]]
     keyed: Callable[[], bool] = _nobody
     cors: Callable[[bytes], bytes] = _nothing
+    look: Callable[[], Awaitable[None]] = _not_seen

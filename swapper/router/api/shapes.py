@@ -178,6 +178,23 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What a model declared, and has in use, of one GPU.
+
+    Attributes:
+        gpu: Its index in PCI bus order.
+        declared: Bytes that the model declared; null where the GPU's memory is not known, or the model takes all of it.
+        measured: Bytes that its unit has in use, as the driver says; null where that is not known.
+        exceeds: Whether that is more than was declared, beyond a tolerance of 5 per cent.
+    """
+
+    gpu: int
+    declared: int | None
+    measured: int | None
+    exceeds: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Details(Card):
     """A model, as an operator wants to see it.
 
@@ -189,6 +206,8 @@ class Details(Card):
         status_text: What its unit says of itself: the `STATUS=` that `systemctl status` shows.
         progress: How far it is loaded, in per cent; null where that is not known.
         gpus: The GPUs that it is pinned to.
+        memory: What it declared, and has, of each of them.
+        memory_hint: What to do where it has more than it declared; empty where it does not.
         leases: Requests that it works on.
         waiting: Requests that wait for it.
         pinned: Whether it never makes room for others.
@@ -205,6 +224,8 @@ class Details(Card):
     status_text: str
     progress: float | None
     gpus: tuple[int, ...]
+    memory: tuple[MemoryUse, ...]
+    memory_hint: str
     leases: int
     waiting: int
     pinned: bool
@@ -221,10 +242,12 @@ class Holder:
     Attributes:
         model: The model.
         share: Its share of the GPU's memory, 1 for all of it.
+        measured: Bytes that its unit has in use, as the driver says; null where that is not known.
     """
 
     model: str
     share: float
+    measured: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +258,21 @@ class GpuUse:
         gpu: Its index in PCI bus order.
         policy: How models share it.
         residents: Who does now.
+        name: What it is, as the driver says; null, as all that follows, where that is not known.
+        total: Bytes of memory that it has.
+        used: Bytes that are in use, by whomever.
+        utilization: Per cent of the moments before in which it computed.
+        measured_at: When that was so, in seconds since the epoch.
     """
 
     gpu: int
     policy: Policy
     residents: tuple[Holder, ...]
+    name: str | None
+    total: int | None
+    used: int | None
+    utilization: int | None
+    measured_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
