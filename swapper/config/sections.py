@@ -63,9 +63,9 @@ class Section:
         """What `read` makes of each item of a list."""
         return tuple(found for item in self.items(key) if (found := read(item, f"{self._prefix}{key!r}")) is not None)
 
-    def flag(self, key: str) -> bool:
-        """True or false; false where nothing is written."""
-        return self.take(key, self.reader.truth, default=False)
+    def flag(self, key: str, default: bool = False) -> bool:
+        """True or false."""
+        return self.take(key, self.reader.truth, default)
 
     def number(self, key: str, *, least: int) -> int | None:
         """A whole number, or None where nothing is written."""

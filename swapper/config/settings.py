@@ -174,6 +174,7 @@ class RouterSettings:
         idle_timeout: How long a client's connection is kept between requests.
         hosts: Names by which clients may call the port, beside addresses and localhost; of weight without keys only.
         origins: Web pages that may use the port, such as `https://chat.example.com`; `*` for all.
+        read_ahead: Whether a model's files are read while the one before it makes room.
     """
 
     max_body: int = 512 << 20
@@ -184,6 +185,7 @@ class RouterSettings:
     idle_timeout: float = 75.0
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    read_ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True)

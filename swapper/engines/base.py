@@ -67,6 +67,9 @@ class Engine(Protocol):
     def files(self, model: Model) -> tuple[Path, ...]:
         """The files that it reads, whether they are there or not: when one of them changes, a failed start may work."""
 
+    def cached(self, model: Model) -> tuple[Path, ...]:
+        """Large files that a load reads by way of the page cache, first to last, whether they are there or not."""
+
     def missing(self, model: Model) -> tuple[str, ...]:
         """What keeps the model from being whole, a sentence each; nothing if all is there or cannot be looked at."""
 

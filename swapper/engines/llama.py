@@ -7,6 +7,7 @@ from swapper.config import Config, Model
 from swapper.engines.base import Kind, Launch, Told, faults, look, program
 
 METRICS = "LLAMA_ARG_ENDPOINT_METRICS"
+LOAD_MODE, DIRECT = "LLAMA_ARG_LOAD_MODE", "dio"
 
 _SPLIT = re.compile(r"(?P<stem>.*-)(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
@@ -37,6 +38,11 @@ class Llama:
     def files(self, model: Model) -> tuple[Path, ...]:
         """All of them are named."""
         return self.roots(model)
+
+    def cached(self, model: Model) -> tuple[Path, ...]:
+        """All of them, unless it was told to read past the cache (`--load-mode dio`)."""
+        told = {word for argument in model.args for word in argument.split("=")}
+        return () if DIRECT in told or dict(model.env).get(LOAD_MODE) == DIRECT else self.roots(model)
 
     def roots(self, model: Model) -> tuple[Path, ...]:
         """The parts of the GGUF file as its name numbers them, and the projector."""

@@ -41,6 +41,12 @@ class Vllm:
         """The directory, which changes when a file comes or goes, and everything in it."""
         return (model.model, *(inside_of(model.model) or ()))
 
+    def cached(self, model: Model) -> tuple[Path, ...]:
+        """The weights; where they are there in several formats, those that it prefers."""
+        inside = inside_of(model.model) or ()
+        kinds = ([path for path in inside if path.name.endswith(kind)] for kind in WEIGHTS)
+        return tuple(next((files for files in kinds if files), ()))
+
     def missing(self, model: Model) -> tuple[str, ...]:
         """The directory, its config.json, its weights; shards that the index names; downloads that have not ended."""
         folder = model.model

@@ -19,6 +19,9 @@ from swapper.router.service import BACKLOG, Router
 
 PORT = 8000
 
+MEMINFO = "meminfo"
+"""What the unit calls /proc/meminfo (`OpenFile=`)."""
+
 _LOG = logging.getLogger("swapper.router")
 
 
@@ -37,7 +40,7 @@ def main() -> int:
 
 
 async def _run(paths: list[Path]) -> None:
-    handed = activation.handed()
+    handed = activation.handed(keep={MEMINFO})
     sockets = list(handed.sockets)
     activated = bool(sockets)
     if not activated:
@@ -45,7 +48,7 @@ async def _run(paths: list[Path]) -> None:
             socket.create_server(("127.0.0.1", PORT), backlog=BACKLOG),
             socket.create_server(("::1", PORT), family=socket.AF_INET6, backlog=BACKLOG),
         ]
-    router = Router(paths, handed.files)
+    router = Router(paths, handed.files, handed.kept.get(MEMINFO))
     loop = asyncio.get_running_loop()
     ending = asyncio.Event()
     reload_asked = asyncio.Event()

@@ -18,10 +18,11 @@ from swapper.config import Config, ConfigErrors
 from swapper.core.actions import Announce
 from swapper.core.model import Failure, State
 from swapper.core.scheduler import Scheduler
-from swapper.host import gpus, journal, notify
+from swapper.host import gpus, journal, notify, pages
 from swapper.host.status import UnitStatus
 from swapper.host.units import Units
 from swapper.router import late, routes, specs
+from swapper.router.ahead import ReadAhead
 from swapper.router.api.catalog import Catalog, started_now
 from swapper.router.api.loading import Loading
 from swapper.router.api.parts import Parts
@@ -64,12 +65,15 @@ LAST_WORDS = 2.0
 class Router:
     """The running router."""
 
-    def __init__(self, paths: Sequence[Path] = (), sealed: Iterable[str] = ()) -> None:
+    def __init__(
+        self, paths: Sequence[Path] = (), sealed: Iterable[str] = (), meminfo: int | None = None
+    ) -> None:
         """Make all parts; nothing is read, connected or opened yet.
 
         Args:
             paths: Configuration files; none for the usual ones.
             sealed: Names of credentials that lie encrypted.
+            meminfo: /proc/meminfo, open; None where it can be opened.
         """
         self._paths = tuple(paths)
         self._guard = Guard(sealed)
@@ -87,6 +91,7 @@ class Router:
         self._situation = Situation(self._scheduler, self._feed, self._runtime)
         self._measured = Measured(self._places, self._scheduler)
         self._gpus = Gpus(gpus.read, self._measured.seen)
+        self._ahead = ReadAhead(self._places, self._scheduler, partial(pages.available, meminfo))
         self._explain = Explainer(self._places, self._scheduler, self._feed, _tail)
         self._units: Units | None = None
         self._front: Front | None = None
@@ -101,6 +106,7 @@ class Router:
         self._runtime.watch(self._feed.note)
         self._runtime.watch(self._stats.changed)
         self._runtime.watch(self._gpus.note)
+        self._runtime.watch(self._ahead.note)
         self._runtime.watch(self._announced)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -150,6 +156,7 @@ class Router:
             await self._let_end(self._front)
         await self._chores.close()
         await self._gpus.close()
+        await self._ahead.close()
         if self._application is not None:
             await self._application.close()
         self._runtime.close()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,17 @@ def test_a_whole_directory(folder: Path) -> None:
     model = Model("x", "vllm", folder)
     assert missing(model) == ()
     assert set(ENGINES["vllm"].files(model)) == {folder, *folder.iterdir()}
+
+
+def test_what_a_load_reads_by_way_of_the_page_cache(folder: Path, tmp_path: Path) -> None:
+    (folder / "pytorch_model.bin").touch()
+    shards = [folder / f"model-{number}-of-3.safetensors" for number in (1, 2, 3)]
+    assert list(ENGINES["vllm"].cached(Model("x", "vllm", folder))) == shards
+    assert ENGINES["vllm"].cached(Model("x", "vllm", tmp_path / "nowhere")) == ()
+    llama = Model("x", "llama", tmp_path / "x.gguf", mmproj=tmp_path / "p.gguf")
+    assert ENGINES["llama"].cached(llama) == (tmp_path / "x.gguf", tmp_path / "p.gguf")
+    for past in ({"args": ("-lm", "dio")}, {"args": ("--load-mode=dio",)}, {"env": (("LLAMA_ARG_LOAD_MODE", "dio"),)}):
+        assert ENGINES["llama"].cached(replace(llama, **past)) == ()
 
 
 def test_an_index_that_names_shards_which_are_not_there(folder: Path) -> None:

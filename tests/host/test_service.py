@@ -33,19 +33,22 @@ ports = [each.getsockname()[1] for each in listening]
 os.dup2(os.open("/etc/passwd", os.O_RDONLY), 5)
 os.environ |= {"LISTEN_FDS": "3", "LISTEN_FDNAMES": "http:http:users", "LISTEN_PID": str(os.getpid() + OFFSET)}
 from swapper.host.activation import handed
-adopted, files = handed()
+adopted, files, kept = handed(KEEP)
 print([each.getsockname()[1] for each in adopted] == ports, [each.getblocking() for each in adopted],
       [os.get_inheritable(each.fileno()) for each in adopted], [name for name in os.environ if "LISTEN" in name],
-      *files, handed() == ((), frozenset()))
+      *files, {name: os.pread(file, 4, 0) for name, file in kept.items()}, handed() == ((), frozenset(), {}))
 """
 
 
 def test_sockets_of_systemd_are_adopted_once() -> None:
-    assert run(ACTIVATED.replace("OFFSET", "0")) == "True [False, False] [False, False] [] users True\n"
+    adopted = ACTIVATED.replace("OFFSET", "0")
+    assert run(adopted.replace("KEEP", "")) == "True [False, False] [False, False] [] users {} True\n"
+    kept = "{'users': b'root'}"
+    assert run(adopted.replace("KEEP", "['users']")) == f"True [False, False] [False, False] [] {kept} True\n"
 
 
 def test_sockets_for_another_process_are_left_alone() -> None:
-    assert run(ACTIVATED.replace("OFFSET", "1")) == "False [] [] [] True\n"
+    assert run(ACTIVATED.replace("OFFSET", "1").replace("KEEP", "")) == "False [] [] [] {} True\n"
 
 
 type Listen = Callable[[], str]

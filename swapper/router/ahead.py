@@ -1,0 +1,99 @@
+"""Reads ahead the files of the model that is loaded next, while the one before it drains and stops.
+
+A load of gigabytes is mostly the disk's work, and the disk has nothing to do while requests end. What is read stays in
+the page cache, where the engine finds it. The router reads what it may; other files are passed over without a word.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from swapper.core.actions import Announce
+from swapper.core.model import State
+from swapper.core.scheduler import Scheduler
+from swapper.engines import ENGINES
+from swapper.host import pages
+from swapper.router.chores import Chores
+from swapper.router.places import Places
+
+_LOG = logging.getLogger(__name__)
+
+COMFORT = 2
+"""No more is read than the available memory divided by this: the engine and everybody else need some too."""
+
+_LEAVING = frozenset({State.DRAINING, State.STOPPING})
+
+
+class ReadAhead:
+    """Knows who is next, and reads: once for whoever has waited longest for it."""
+
+    def __init__(self, places: Places, scheduler: Scheduler, available: Callable[[], int]) -> None:
+        """Read nothing yet.
+
+        Args:
+            places: Where models are.
+            scheduler: Knows who makes room for whom; to be read only.
+            available: Says how many bytes of memory can be had.
+        """
+        self._places = places
+        self._scheduler = scheduler
+        self._available = available
+        self._read_for: dict[str, float] = {}
+        self._chores = Chores()
+
+    def note(self, change: Announce) -> None:
+        """A model's state has changed: where one is leaving, its successor's files are wanted soon."""
+        if change.new not in _LEAVING or not self._places.config.router.read_ahead:
+            return
+        name = self._successor(change.model)
+        record = self._scheduler.record(name) if name is not None else None
+        if record is None or record.waits_since is None or self._read_for.get(record.name) == record.waits_since:
+            return
+        self._read_for[record.name] = record.waits_since
+        self._chores.spawn(self._read(record.name), f"read {record.name} ahead")
+
+    async def close(self) -> None:
+        """Read no more."""
+        await self._chores.close()
+
+    def _successor(self, leaving: str) -> str | None:
+        """For whom a model leaves: who is said to, or who is first in line for one of its GPUs."""
+        victim = self._scheduler.record(leaving)
+        if victim is None or victim.drained_for is not None:
+            return None if victim is None else victim.drained_for
+        gpus = {demand.gpu for demand in victim.loaded.demands}
+        for name in self._scheduler.claims:
+            claimant = self._scheduler.record(name)
+            if claimant is not None and any(demand.gpu in gpus for demand in claimant.spec.demands):
+                return name
+        return None
+
+    def _wanted(self, name: str) -> bool:
+        """Whether somebody still waits for it; while it starts too, for no engine begins with its files."""
+        record = self._scheduler.record(name)
+        return record is not None and (name in self._scheduler.claims or record.state is State.STARTING)
+
+    async def _read(self, name: str) -> None:
+        began, read = time.monotonic(), 0
+        model = self._places.of(name)
+        files = await asyncio.to_thread(ENGINES[model.engine].cached, model)
+        room = await asyncio.to_thread(self._available) // COMFORT
+        for path in files:
+            read += await self._read_file(name, path, room - read)
+        if read:
+            took = time.monotonic() - began
+            _LOG.info("%s: %d MB of its files read ahead in %.1f s", name, read // 10**6, took, extra={"MODEL": name})
+
+    async def _read_file(self, name: str, path: Path, room: int) -> int:
+        read = 0
+        # What the router may not read, the engine may.
+        with contextlib.suppress(OSError):
+            while read < room and self._wanted(name):
+                piece = await asyncio.to_thread(pages.read_ahead, path, read, room - read)
+                if not piece:
+                    break
+                read += piece
+        return read

@@ -1,0 +1,51 @@
+"""While one model drains, the files of the next are read into the page cache, by the installed router."""
+
+import threading
+
+import pytest
+
+from tests.job import house
+from tests.job.house import chat, configure, journal, run, sentence, show, state, stream, until, watching
+from tests.lab.cache import forget, in_cache
+
+SIZE_MB = 100
+BOTH = """
+router: {read_ahead: AHEAD}
+models:
+  alpha: {engine: llama, model: alpha.gguf, context: 2048, args: [--context-shift]}
+  heavy: {engine: llama, model: heavy.gguf, context: 2048}
+"""
+
+
+def said() -> list[str]:
+    """What the router that runs has said of reading."""
+    now = f"_SYSTEMD_INVOCATION_ID={show('swapper', 'InvocationID')}"
+    return [line for line in journal("swapper", now, "MODEL=heavy").splitlines() if "read ahead" in line]
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_the_next_models_file_is_in_the_cache_before_the_stream_of_the_one_before_has_ended(ahead: bool) -> None:
+    path = house.write_gguf("heavy", size_mb=SIZE_MB)
+    path.write_bytes(path.read_bytes())  # no holes: these cost no reading
+    configure(BOTH.replace("AHEAD", str(ahead).lower()))
+    assert chat("alpha").content == sentence("alpha")
+    size = path.stat().st_size
+    with stream("alpha"):
+        forget(path)
+        assert not in_cache(path, size // 2, 1 << 20)
+        answers: list[str] = []
+        with watching("alpha", "draining") as draining:
+            asking = threading.Thread(target=lambda: answers.append(chat("heavy").content))
+            asking.start()
+            draining()
+        if ahead:
+            until(lambda: in_cache(path, 0, size), "the file is in the cache")
+            until(lambda: len(said()) == 1, "the router tells of it")
+        else:
+            assert not in_cache(path, size // 2, 1 << 20)
+        assert state("heavy") == "stopped"
+    asking.join(house.PATIENCE)
+    assert answers == [sentence("heavy")]
+    assert len(said()) == int(ahead)
+    run("systemctl", "stop", "llama@heavy")
+    path.unlink()

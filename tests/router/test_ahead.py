@@ -1,0 +1,172 @@
+"""Whose files are read ahead, and when no more: with real files, and a systemd that the test plays."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from swapper.config import Config, Model, RouterSettings
+from swapper.core.actions import Announce, StopUnit
+from swapper.core.events import ActiveState, ConfigApplied, Event, RequestArrived, RequestOver, UnitChanged
+from swapper.core.scheduler import Scheduler
+from swapper.host.pages import PIECE
+from swapper.router.ahead import COMFORT, ReadAhead
+from swapper.router.places import Places
+from tests.lab.cache import forget, in_cache
+
+SIZE = PIECE + (1 << 20)
+PLENTY = SIZE * COMFORT
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Files of two models, real bytes on a disk, of which nothing is in the cache."""
+    folder = Path(f"/var/tmp/swapper-test-ahead-{os.getpid()}")
+    folder.mkdir()
+    files = [folder / name for name in ("a", "b", "c")]
+    for file in files:
+        file.write_bytes(os.urandom(1 << 20) * (SIZE >> 20))
+        forget(file)
+    disk = not in_cache(files[0], 0, 1)
+    if disk:
+        yield folder
+    for file in files:
+        file.unlink()
+    folder.rmdir()
+    if not disk:
+        pytest.skip("/var/tmp is no disk")
+
+
+async def comes(path: Path, length: int) -> None:
+    """Wait until the beginning of a file is in the cache: the last piece is asked for, and not waited for."""
+    async with asyncio.timeout(30):
+        while not in_cache(path, 0, length):  # noqa: ASYNC110 — the kernel tells nobody
+            await asyncio.sleep(0.01)
+
+
+class House:
+    """Models a and b on GPU 0, c on GPU 1, and somebody who uses a."""
+
+    def __init__(self, folder: Path, available: Callable[[], int] = lambda: PLENTY, *, on: bool = True) -> None:
+        models = tuple(Model(name, "llama", folder / name) for name in ("a", "b"))
+        models += (Model("c", "llama", folder / "c", gpus=(1,)),)
+        config = Config(models=models, router=replace(RouterSettings(), read_ahead=on))
+        self.scheduler = Scheduler()
+        self.ahead = ReadAhead(Places(config, self.scheduler), self.scheduler, available)
+        self.handle(ConfigApplied(tuple(map(config.spec, models)), ()))
+        self.handle(UnitChanged("a", ActiveState.ACTIVE, "1"))
+
+    def handle(self, event: Event) -> list[str]:
+        """Let it happen; who is to be stopped."""
+        actions = self.scheduler.handle(event, asyncio.get_running_loop().time())
+        for action in actions:
+            if isinstance(action, Announce):
+                self.ahead.note(action)
+        return [action.model for action in actions if isinstance(action, StopUnit)]
+
+    async def read(self) -> None:
+        """Until all has been asked for."""
+        await asyncio.gather(*self.ahead._chores._tasks)
+
+    @property
+    def reads(self) -> int:
+        return len(self.ahead._chores._tasks)
+
+
+async def test_while_a_model_drains_its_successors_file_is_read(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(folder)
+    house.handle(RequestArrived(1, "a"))
+    assert house.handle(RequestArrived(2, "b")) == []
+    with caplog.at_level(logging.INFO):
+        await house.read()
+    await comes(folder / "b", SIZE)
+    assert not in_cache(folder / "a", 0, SIZE)
+    assert not in_cache(folder / "c", 0, SIZE)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"b: {SIZE // 10**6} MB of its files read ahead in ")
+    assert vars(record)["MODEL"] == "b"
+    assert house.handle(RequestOver(1)) == ["a"]
+    assert house.reads == 0
+
+
+async def test_an_idle_victim_is_reason_enough(folder: Path) -> None:
+    house = House(folder)
+    assert house.handle(RequestArrived(1, "b")) == ["a"]
+    assert house.reads == 1
+    await house.read()
+    await comes(folder / "b", SIZE)
+
+
+async def test_reading_goes_on_while_the_model_starts(folder: Path) -> None:
+    def stopped() -> int:
+        loop.call_soon_threadsafe(house.handle, UnitChanged("a", ActiveState.INACTIVE))
+        return PLENTY
+
+    loop = asyncio.get_running_loop()
+    house = House(folder, stopped)
+    house.handle(RequestArrived(1, "b"))
+    await house.read()
+    await comes(folder / "b", SIZE)
+
+
+async def test_nothing_is_read_for_those_who_left(folder: Path) -> None:
+    def leave() -> int:
+        loop.call_soon_threadsafe(house.handle, RequestOver(2))
+        return PLENTY
+
+    loop = asyncio.get_running_loop()
+    house = House(folder, leave)
+    house.handle(RequestArrived(1, "a"))
+    house.handle(RequestArrived(2, "b"))
+    await house.read()
+    assert not in_cache(folder / "b", 0, 1 << 20)
+
+
+async def test_no_more_is_read_than_fits_well(folder: Path) -> None:
+    house = House(folder, lambda: COMFORT << 20)
+    house.handle(RequestArrived(1, "b"))
+    await house.read()
+    await comes(folder / "b", 1 << 20)
+    assert not in_cache(folder / "b", SIZE - 4096, 4096)
+
+
+async def test_files_that_are_not_there_or_closed_are_left_to_the_engine(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(folder / "nowhere")
+    with caplog.at_level(logging.DEBUG):
+        house.handle(RequestArrived(1, "b"))
+        await house.read()
+    assert [record for record in caplog.records if record.name.startswith("swapper")] == []
+
+
+async def test_it_can_be_switched_off_and_needs_a_successor(folder: Path) -> None:
+    house = House(folder, on=False)
+    house.handle(RequestArrived(1, "b"))
+    assert house.reads == 0
+    house = House(folder)
+    house.handle(UnitChanged("a", ActiveState.DEACTIVATING, "1"))
+    assert house.reads == 0
+
+
+async def test_another_gpus_claim_is_no_successor(folder: Path) -> None:
+    house = House(folder)
+    house.handle(UnitChanged("c", ActiveState.ACTIVE, "2"))
+    house.handle(RequestArrived(1, "a"))
+    house.handle(RequestArrived(2, "b"))
+    await house.read()
+    house.handle(UnitChanged("c", ActiveState.DEACTIVATING, "2"))
+    assert house.reads == 0
+
+
+async def test_the_end_ends_reading(folder: Path) -> None:
+    house = House(folder)
+    house.handle(RequestArrived(1, "b"))
+    await house.ahead.close()
+    assert house.reads == 0
