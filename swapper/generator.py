@@ -1,7 +1,8 @@
 """The configuration as units: a systemd.generator(7), run at boot and at every daemon-reload.
 
 For each model it writes `<engine>@<instance>.service.d/50-swapper.conf`: everything in which this model differs from
-the template unit. The templates stay readable, `systemctl cat` shows the whole truth, and models start with no router.
+the template unit; for each profile, what its targets want and end (`profiles.py`). The templates stay readable,
+`systemctl cat` shows the whole truth, and models start with no router.
 
 A bad configuration changes nothing: the units of the last good one are written again, and its files are kept for a
 router that starts meanwhile.
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from swapper import profiles
 from swapper.config import LAST_GOOD, Config, ConfigErrors, Model, default_paths, load
 from swapper.engines import ENGINES
 from swapper.quoting import quoted, sentence, word, words
@@ -107,7 +109,8 @@ def _prefix(path: Path) -> Path:
 
 def generate(config: Config) -> dict[str, str]:
     """All drop-ins: path below the generator's directory → text."""
-    return {f"{model.unit}.d/{DROPIN}": dropin(model, config) for model in config.models}
+    models = {f"{model.unit}.d/{DROPIN}": dropin(model, config) for model in config.models}
+    return models | dict(profiles.units(config))
 
 
 def install(folder: Path, units: Mapping[str, str], *, preload: bool) -> None:

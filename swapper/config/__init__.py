@@ -17,6 +17,7 @@ from swapper.config.settings import (
     Media,
     Memory,
     Model,
+    Profile,
     RouterSettings,
     Share,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Media",
     "Memory",
     "Model",
+    "Profile",
     "RouterSettings",
     "Share",
     "default_paths",

@@ -12,6 +12,8 @@ from swapper.config.errors import ConfigError, ConfigErrors
 from swapper.config.models import read_model
 from swapper.config.nodes import Reader, Value
 from swapper.config.quantities import duration, share, size
+from swapper.config.profiles import misfits, read_profiles
+from swapper.config.quantities import duration, size
 from swapper.config.sections import Section
 from swapper.config.settings import (
     MODELS_DIR,
@@ -81,9 +83,10 @@ def _config(top: Section) -> Config:
         engines=_engines(top.below("engines")),
         keys=_keys(top.below("keys")),
         turns=_turns(top.below("turns")),
+        profiles=read_profiles(top.below("profiles"), models),
     )
     top.close()
-    top.reader.errors += (*_shared_names(config), *_too_large(config))
+    top.reader.errors += (*_shared_names(config), *_too_large(config), *misfits(config))
     return config
 
 

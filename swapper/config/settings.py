@@ -3,7 +3,7 @@
 Times are seconds, sizes are bytes, shares are parts per million.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -204,6 +204,31 @@ class KeySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """Models that are to be there together.
+
+    Attributes:
+        name: The configured name.
+        models: Their configured names.
+        where: Where it is configured.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    where: Location = Location("", 0)
+
+    @property
+    def unit(self) -> str:
+        """The target that loads them, such as `swapper-profile@night.target`."""
+        return f"swapper-profile@{instance_name(self.name)}.target"
+
+    @property
+    def room(self) -> str:
+        """The target that makes room for them."""
+        return f"swapper-room@{instance_name(self.name)}.target"
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """Where an engine's program is found.
 
@@ -227,6 +252,7 @@ class Config:
     router: RouterSettings = field(default_factory=RouterSettings)
     turns: Turns = TURNS
     keys: tuple[KeySettings, ...] = ()
+    profiles: tuple[Profile, ...] = ()
     engines: Mapping[str, EngineSettings] = field(default_factory=dict)
 
     @cached_property
@@ -259,6 +285,18 @@ class Config:
             case Bytes(count):
                 memory = self.gpu(gpu).memory
                 return -(-count * WHOLE // memory) if memory else WHOLE
+
+    def crowded(self, models: Iterable[Model]) -> tuple[int, ...]:
+        """GPUs on which these models together are too much."""
+        parts: dict[int, list[int]] = {}
+        for model in models:
+            for gpu in model.gpus:
+                parts.setdefault(gpu, []).append(self.parts(model, gpu))
+        return tuple(
+            gpu
+            for gpu, taken in sorted(parts.items())
+            if len(taken) > 1 and (self.gpu(gpu).policy is Policy.EXCLUSIVE or sum(taken) > WHOLE)
+        )
 
     def spec(self, model: Model) -> ModelSpec:
         """What the scheduler needs to know of a model, all but the fingerprint of its unit."""

@@ -25,7 +25,7 @@ UNITS = Path("/run/systemd/system")
 
 SHIPPED = (
     "swapper.socket", "swapper.service", "llama@test.service", "vllm@test.service", "swapper-models.slice",
-    "swapper-gpus.socket", "swapper-gpus@test.service",
+    "swapper-gpus.socket", "swapper-gpus@test.service", "swapper-profile@test.target", "swapper-room@test.target",
 )  # fmt: skip
 TINY = "unit-tiny"
 LLAMA = f"""\
