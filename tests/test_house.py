@@ -22,6 +22,7 @@ DOWN: dict[str, frozenset[str]] = {
     "router": frozenset({"core", "config", "engines", "generator", "host"}),
     "simulate": frozenset({"core", "config"}),
     "ctl": frozenset({"config", "simulate"}),
+    "router": frozenset({"core", "config", "engines", "generator", "host", "profiles"}),
 }
 """Each room, and the rooms below it that it may import."""
 

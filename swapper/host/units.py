@@ -32,10 +32,12 @@ from swapper.host.status import (
     assignments,
     object_path,
 )
+from swapper.host.targets import Targets
 
 __all__ = ["JobResult", "UnitRefused", "UnitStatus", "Units"]
 
 PATTERNS: Final = ("llama@*.service", "vllm@*.service")
+TARGETS: Final = ("swapper-profile@*.target",)
 
 _SERVICE: Final = "org.freedesktop.systemd1.Service"
 _UNIT: Final = "org.freedesktop.systemd1.Unit"
@@ -59,10 +61,15 @@ class Units:
     """The units that match some patterns: what they do, start, stop. To be used in the loop's thread."""
 
     def __init__(
-        self, on_change: Callable[[UnitStatus], None], on_reload: Callable[[], None], patterns: Iterable[str]
+        self,
+        on_change: Callable[[UnitStatus], None],
+        on_reload: Callable[[], None],
+        patterns: Iterable[str],
+        on_order: Callable[[str, bool], None],
     ) -> None:
         self._on_change = on_change
         self._on_reload = on_reload
+        self._targets = Targets(TARGETS, lambda target, begins: self._tell(on_order, target, begins))
         self._loop = asyncio.get_running_loop()
         self._known = Known(patterns, self._report)
         self._jobs: dict[str, _Job] = {}
@@ -80,6 +87,7 @@ class Units:
         on_change: Callable[[UnitStatus], None],
         on_reload: Callable[[], None],
         patterns: Iterable[str] = PATTERNS,
+        on_order: Callable[[str, bool], None] = lambda _target, _begins: None,
     ) -> Self:
         """Connect to systemd, and hear of every change from now on.
 
@@ -88,11 +96,12 @@ class Units:
                 (`STATUS=`), in systemd's order. What is so from the start is `list()`'s to tell.
             on_reload: Called after each daemon-reload, once what that changed has been reported.
             patterns: Shell patterns of unit names.
+            on_order: Called when the start of a profile's target is ordered (True), and when that is over (False).
 
         Raises:
             UnitRefused: With code `dbus_unavailable`.
         """
-        units = cls(on_change, on_reload, patterns)
+        units = cls(on_change, on_reload, patterns, on_order)
         try:
             await units._attach()
         except BusError as error:
@@ -154,6 +163,7 @@ class Units:
 
     def _job_removed(self, arguments: tuple[Untyped, ...]) -> None:
         _, path, _, result = arguments
+        self._targets.job_removed(path)
         if job := self._jobs.pop(path, None):
             job.ended.set_result(JobResult(result))
 
@@ -229,6 +239,7 @@ class Units:
             job = self._jobs.pop(path)
             as_asked = self._known.seen(job.unit).running is job.starts
             job.ended.set_result(JobResult.DONE if as_asked else JobResult.FAILED)
+        self._targets.settle(going)
 
     # Connection
 
@@ -294,6 +305,7 @@ class Units:
     async def _open(self) -> Bus:
         bus = await Bus.open(on_close=lambda: self._lost("the bus closed the connection"))
         bus.on_signal(BROKER, BROKER, "NameOwnerChanged", self._owner_changed, arg0=SYSTEMD)
+        bus.on_signal(SYSTEMD, MANAGER, "JobNew", functools.partial(self._targets.job_new, bus))
         bus.on_signal(SYSTEMD, MANAGER, "JobRemoved", self._job_removed)
         bus.on_signal(SYSTEMD, MANAGER, "Reloading", self._reloading)
         name_of = functools.lru_cache(maxsize=4096)(self._known.name_of)

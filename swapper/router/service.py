@@ -36,6 +36,7 @@ from swapper.router.late import LateApplication, LateMedia
 from swapper.router.measured import Measured
 from swapper.router.orders import UnitOrders
 from swapper.router.places import Places
+from swapper.router.profiles import Profiles
 from swapper.router.requestlog import RequestLog
 from swapper.router.runtime import Runtime
 from swapper.router.situation import Situation
@@ -92,6 +93,7 @@ class Router:
         self._measured = Measured(self._places, self._scheduler)
         self._gpus = Gpus(gpus.read, self._measured.seen)
         self._ahead = ReadAhead(self._places, self._scheduler, partial(pages.available, meminfo))
+        self._profiles = Profiles(self._places, self._scheduler, self._runtime.dispatch)
         self._explain = Explainer(self._places, self._scheduler, self._feed, _tail)
         self._units: Units | None = None
         self._front: Front | None = None
@@ -127,7 +129,7 @@ class Router:
             with contextlib.suppress(ConfigErrors):
                 self._config = await asyncio.to_thread(configuration.load_last_good)
         self._places.apply(self._config)
-        self._units = await Units.connect(self._unit_changed, self._reloaded)
+        self._units = await Units.connect(self._unit_changed, self._reloaded, on_order=self._ordered)
         orders = UnitOrders(self._units, self._places, self._scheduler, self._runtime.dispatch, self._feed.progress)
         self._runtime.orders = self._orders = orders
         await self._apply()
@@ -157,6 +159,7 @@ class Router:
         await self._chores.close()
         await self._gpus.close()
         await self._ahead.close()
+        await self._profiles.close()
         if self._application is not None:
             await self._application.close()
         self._runtime.close()
@@ -312,6 +315,10 @@ class Router:
         self._statuses[status.unit] = status
         if self._orders is not None:
             self._orders.changed(status)
+
+    def _ordered(self, target: str, begins: bool) -> None:
+        if self._units is not None:
+            self._profiles.ordered(target, begins, self._units.status)
 
     def _announced(self, change: Announce) -> None:
         level = logging.WARNING if change.new is State.FAILED else logging.INFO

@@ -1,6 +1,7 @@
 """Profiles: a target loads a set of models, a timer does it by the clock, and the router takes note."""
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ profiles:
 """
 NIGHT, DAY = "swapper-profile@night.target", "swapper-profile@day.target"
 UNITS = Path("/run/systemd/system")
+_JOB = re.compile(r"(Starting|Started|Stopping|Stopped) llama@(\w+)\.service")
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +48,13 @@ def states() -> Mapping[str, str]:
     """Models that are anything but stopped, as the router has it."""
     models = ask("GET", "/api/models").json["models"]
     return {model["id"]: model["state"] for model in models if model["state"] != "stopped"}
+
+
+def jobs() -> list[str]:
+    """What systemd did with models since the day's profile was loaded last, such as `Starting coder`."""
+    lines = journal("llama@*", "_PID=1").splitlines()
+    told = [found.expand(r"\1 \2") for line in lines if (found := _JOB.match(line))]
+    return told[max(place for place, what in enumerate(told) if what == "Started ears") :]
 
 
 def agrees() -> bool:
@@ -84,8 +93,9 @@ def test_what_fits_beside_a_profile_stays_and_what_might_not_goes() -> None:
 def test_nothing_starts_before_there_is_room() -> None:
     start(DAY)
     start(NIGHT)
-    gone = max(int(show(f"llama@{model}", "InactiveEnterTimestampMonotonic")) for model in ("coder", "ears"))
-    assert 0 < gone <= int(show("llama@big", "InactiveExitTimestampMonotonic"))
+    told = jobs()
+    begins = told.index("Starting big")
+    assert {"Stopped coder", "Stopped ears"} <= set(told[:begins]), told
 
 
 def test_models_on_one_gpu_are_loaded_one_after_the_other() -> None:
@@ -113,6 +123,20 @@ def test_who_is_in_the_middle_of_an_answer_is_told_so() -> None:
         rest, _ = house.rest_of(response)
     assert b'"code": "model_stopped"' in rest
     assert state("coder") == "ready"
+
+
+def test_clients_that_go_on_asking_do_not_get_in_between() -> None:
+    house.write_gguf("slow", size_mb=300)
+    configure(PROFILES.replace("model: alpha.gguf, context: 2048, args: [--context-shift]",
+                               "model: slow.gguf, context: 2048, args: [-lm, none]"))  # fmt: skip
+    start(DAY)
+    with house.Load("coder") as load:
+        load.answers(5)
+        start(NIGHT)  # and it is reached: a start in between would have cancelled it
+        load.answers(5)
+    told = jobs()
+    assert "Starting coder" not in told[: told.index("Started big")], told
+    assert load.failures == []
 
 
 def test_a_profile_is_over_once_it_is_there() -> None:

@@ -24,7 +24,7 @@ def units_in_place() -> Iterator[None]:
     (UNITS / unit_name("masked")).symlink_to("/dev/null")
     systemctl("daemon-reload")
     yield
-    for path in UNITS.glob("llama@test-host-*"):
+    for path in (*UNITS.glob("llama@test-host-*"), *UNITS.glob("swapper-profile@test-host-*")):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     systemctl("daemon-reload")
 

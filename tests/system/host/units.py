@@ -20,5 +20,12 @@ def write(name: str, command: str = READY, *, unit: str = "", service: str = "")
     return unit_name(name)
 
 
+def write_target(name: str, text: str) -> str:
+    """Put a profile's target in place, without what the shipped template would add."""
+    unit = f"swapper-profile@test-host-{name}.target"
+    (UNITS / unit).write_text(f"[Unit]\nDescription=Test of host\n{text}\n")
+    return unit
+
+
 def systemctl(*arguments: str) -> str:
     return subprocess.run(["systemctl", *arguments], check=True, capture_output=True, text=True, timeout=60).stdout

@@ -32,6 +32,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.heard: list[UnitStatus] = []
+        self.orders: list[tuple[str, bool]] = []
         self.reloads = 0
         self._changed = asyncio.Event()
         self.units: Units
@@ -42,6 +43,10 @@ class Watch:
 
     def on_reload(self) -> None:
         self.reloads += 1
+        self._changed.set()
+
+    def on_order(self, target: str, begins: bool) -> None:
+        self.orders.append((target, begins))
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -63,7 +68,7 @@ class Watch:
 @asynccontextmanager
 async def watching() -> AsyncGenerator[Watch]:
     watch = Watch()
-    watch.units = await Units.connect(watch.on_change, watch.on_reload)
+    watch.units = await Units.connect(watch.on_change, watch.on_reload, on_order=watch.on_order)
     try:
         yield watch
     finally:
