@@ -19,7 +19,6 @@ DOWN: dict[str, frozenset[str]] = {
     "launch": frozenset({"progress"}),
     "nvidia": frozenset(),
     "host": frozenset({"core"}),
-    "router": frozenset({"core", "config", "engines", "generator", "host"}),
     "simulate": frozenset({"core", "config"}),
     "ctl": frozenset({"config", "simulate"}),
     "router": frozenset({"core", "config", "engines", "generator", "host", "profiles"}),

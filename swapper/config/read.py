@@ -11,9 +11,8 @@ from pathlib import Path
 from swapper.config.errors import ConfigError, ConfigErrors
 from swapper.config.models import read_model
 from swapper.config.nodes import Reader, Value
-from swapper.config.quantities import duration, share, size
 from swapper.config.profiles import misfits, read_profiles
-from swapper.config.quantities import duration, size
+from swapper.config.quantities import duration, share, size
 from swapper.config.sections import Section
 from swapper.config.settings import (
     MODELS_DIR,

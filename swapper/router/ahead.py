@@ -50,9 +50,9 @@ class ReadAhead:
             return
         name = self._successor(change.model)
         record = self._scheduler.record(name) if name is not None else None
-        if record is None or record.waits_since is None or self._read_for.get(record.name) == record.waits_since:
+        if record is None or record.waiting.oldest is None or self._read_for.get(record.name) == record.waiting.oldest:
             return
-        self._read_for[record.name] = record.waits_since
+        self._read_for[record.name] = record.waiting.oldest
         self._chores.spawn(self._read(record.name), f"read {record.name} ahead")
 
     async def close(self) -> None:

@@ -46,7 +46,7 @@ def test_five_mistakes_are_five_messages(mistakes: Mistakes) -> None:
         ("- a", "0.yaml:1: the configuration wants 'key: value' lines, not a list"),
         ("models: 7", "0.yaml:1: 'models' wants 'key: value' lines, not '7'"),
         ("models_dir: here", "0.yaml:1: 'models_dir' wants a path that begins with '/', not 'here'"),
-        ("turns: {swap_share: 0%}", "0.yaml:1: 'turns': 'swap_share' wants a share above 0% and up to 100%, such as 20%"),
+        ("turns: {swap_share: 0%}", "0.yaml:1: 'turns': 'swap_share' wants a share above 0% and up to 100%"),
         ("turns: {min_hold: soon}", "0.yaml:1: 'turns': 'min_hold' wants a time, such as 90s, 10min or 1h 30min"),
         ("gpus: {one: {}}", "0.yaml:1: a GPU's index wants a whole number of at least 0, not 'one'"),
         ("gpus: {0: {memory: 24}}", "0.yaml:1: GPU 0: 'memory' wants a size, such as 24GiB or 500MB, not '24'"),
