@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.job.house import PATIENCE, Answer, ask, chat, run, show, until
+from tests.job.house import BASIC, PATIENCE, Answer, ask, chat, run, show, until
 
 AGREES = {
     "stopped": {"inactive", "failed"},
@@ -19,6 +19,10 @@ AGREES = {
 }
 """What systemd's `ActiveState` is where the router has a model in a state. A unit that the router stopped, and that was
 killed since it took too long, is one that failed to systemd, and stopped to the router."""
+
+
+ENDLESS = BASIC.replace("context: 2048", "context: 131072")
+"""The usual models, with room for streams that outlast a test: an engine ends them where its context does."""
 
 
 @contextlib.contextmanager

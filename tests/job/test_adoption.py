@@ -2,8 +2,21 @@
 
 
 
-from tests.job.house import ask, chat, rest_of, run, sentence, show, state, stream, until, watching, write_gguf
-from tests.job.mishaps import Question, agree, detail, disagreements, gate, nothing_is_left
+from tests.job.house import (
+    ask,
+    chat,
+    configure,
+    rest_of,
+    run,
+    sentence,
+    show,
+    state,
+    stream,
+    until,
+    watching,
+    write_gguf,
+)
+from tests.job.mishaps import ENDLESS, Question, agree, detail, disagreements, gate, nothing_is_left
 
 
 def kill_router() -> None:
@@ -52,6 +65,7 @@ def test_starting() -> None:
 
 
 def test_ready_with_streams() -> None:
+    configure(ENDLESS)
     with stream("alpha") as one, stream("alpha") as another, stream("gamma") as third:
         invocations = [show(f"llama@{name}", "InvocationID") for name in ("alpha", "gamma")]
         kill_router()
@@ -64,6 +78,7 @@ def test_ready_with_streams() -> None:
 
 
 def test_draining() -> None:
+    configure(ENDLESS)
     with stream("alpha") as response, watching("alpha", "draining") as draining:
         waiting = Question("beta")
         draining()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.job import house
 from tests.job.house import BASIC, chat, configure, run, sentence, show, state, stream, until, watching
-from tests.job.mishaps import Question, agree, detail, nothing_is_left
+from tests.job.mishaps import ENDLESS, Question, agree, detail, nothing_is_left
 
 COMING_BACK = pytest.mark.parametrize(
     "again", [("daemon-reload",), ("daemon-reexec",), ("restart", "dbus.service")], ids=" ".join
@@ -53,6 +53,7 @@ def refused_stops() -> int:
 
 @COMING_BACK
 def test_while_models_serve(again: tuple[str, ...]) -> None:
+    configure(ENDLESS)
     with stream("alpha") as one, stream("gamma") as another:
         invocations = [show(f"llama@{name}", "InvocationID") for name in ("alpha", "gamma")]
         said = [words(response, 10) for response in (one, another)]
@@ -61,6 +62,7 @@ def test_while_models_serve(again: tuple[str, ...]) -> None:
             assert chat("alpha").content == sentence("alpha")
             for before, response in zip(said, (one, another), strict=True):
                 before.extend(words(response, 100))
+        assert (detail("alpha", "leases"), detail("gamma", "leases")) == (1, 1), "they have not ended meanwhile"
         for numbers in said:
             assert numbers == [(numbers[0] + place) % LOOP_WORDS for place in range(len(numbers))], "a word is missing"
     assert [show(f"llama@{name}", "InvocationID") for name in ("alpha", "gamma")] == invocations

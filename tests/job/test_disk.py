@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.job.house import ask, chat, question, run, sentence, stream, until, write_gguf
-from tests.job.mishaps import Question, agree, nothing_is_left
+from tests.job.house import ask, chat, configure, question, run, sentence, stream, until, write_gguf
+from tests.job.mishaps import ENDLESS, Question, agree, nothing_is_left
 
 SPOOL = Path("/var/cache/swapper/router")
 MIB = 1 << 20
@@ -49,6 +49,7 @@ def free(folder: Path) -> int:
 @pytest.fixture
 def small_spool() -> Iterator[None]:
     """Room for bodies of 8 MiB in all."""
+    configure(ENDLESS)
     chat("alpha")
     with small_disk(SPOOL, 8 * MIB, "swapper.service"):
         yield
@@ -100,6 +101,7 @@ def full_log() -> Iterator[Path]:
 
 
 def test_without_room_for_logs_models_are_served_and_swapped_and_fail_with_a_reason(full_log: Path) -> None:
+    configure(ENDLESS)
     filler = fill(full_log)
     for model in ("alpha", "beta", "gamma", "alpha"):
         assert chat(model).content == sentence(model)
