@@ -80,6 +80,12 @@ def makes_room(model: str, why: str = "") -> Reason:
     return Reason(f"makes room for {model}", Cause.SWAP, why)
 
 
+def cheapest(idle: float | None, load: float | None) -> str:
+    """Why it is this model that goes: seconds that it has been unused, None while it is used, and that a load takes."""
+    use = "still in use" if idle is None else f"unused for {idle:.0f} s"
+    return use if load is None else f"{use}, loads in {load:.1f} s"
+
+
 def gives_way(model: str) -> Reason:
     """Another model took its place, without having been asked for here."""
     return Reason(f"makes room for {model}, which somebody else started", Cause.EXTERNAL)

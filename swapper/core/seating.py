@@ -124,7 +124,7 @@ class Seating(Ledger):
             self._close(victim, claimant.name)
         if over <= now and not owing:
             for victim in victims:
-                why = "" if victim.leases else f"unused for {now - victim.used:.0f} s"
+                why = reasons.cheapest(None if victim.leases else now - victim.used, victim.pace.loads.known)
                 self._drain(victim, now, reasons.makes_room(claimant.name, why), drained_for=claimant.name)
 
     def _owed(self, record: Record, claimant: str) -> Callable[[Wait], bool]:

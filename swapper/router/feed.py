@@ -87,7 +87,8 @@ class Feed:
         lasted = None if entered is None else measured - entered
         self._since[announced.model], self._entered[announced.model] = now, measured
         self._number += 1
-        change = Change(self._number, now, announced.model, announced.old, announced.new, announced.reason, lasted)
+        why = announced.reason.whole
+        change = Change(self._number, now, announced.model, announced.old, announced.new, why, lasted)
         if change.old is State.STARTING and change.new is State.READY and lasted is not None:
             self._loads[change.model] = lasted
         self.changes.append(change)

@@ -328,7 +328,7 @@ class Router:
             change.model,
             change.old,
             change.new,
-            change.reason,
+            change.reason.whole,
             extra={"MODEL": change.model, "OLD_STATE": change.old, "NEW_STATE": change.new},
         )
         notify.status(self._status())

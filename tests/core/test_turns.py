@@ -49,6 +49,17 @@ def test_a_model_without_anything_to_do_goes_at_once() -> None:
     assert book.over(one) == [StopUnit("a", "makes room for b")]
 
 
+def test_why_it_is_this_one_that_goes_is_told() -> None:
+    book = Playbook(spec("a", parts=500_000), spec("b", parts=500_000), spec("c", parts=500_000), pack=True)
+    book.over(book.ready("a", after=3.0))
+    book.over(book.ready("b", after=9.0))
+    book.passes(25)
+    book.ask("c")
+    gone = next(change for change in book.announced if change.new is State.STOPPING)
+    assert (gone.model, gone.reason) == ("a", "makes room for c")
+    assert gone.reason.whole == "makes room for c: unused for 34 s, loads in 3.0 s"
+
+
 def test_a_turn_lasts_as_long_as_the_swap_is_dear() -> None:
     book = Playbook(spec("a"), spec("b"), turns=CHEAP)
     one = book.ready("a", after=5.0)

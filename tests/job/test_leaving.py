@@ -83,7 +83,7 @@ def test_while_it_waits_for_another_model() -> None:
     with stream("alpha"):
         with asked("slow"):
             until(lambda: of("slow")["waiting"] == 1, "it waits")
-            assert state("alpha") == "draining"
+            until(lambda: state("alpha") == "draining", "its turn is over")
         until(lambda: state("alpha") == "ready", "nobody needs its room any more")
         assert of("slow")["waiting"] == 0
         assert chat("alpha").content == sentence("alpha")

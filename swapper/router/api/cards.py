@@ -67,7 +67,7 @@ def details(catalog: Catalog, model: Model) -> Details:
     uses = catalog.measured.uses(record, unit)
     return Details(
         **{name: getattr(shown, name) for name in Card.__dataclass_fields__},
-        reason=record.reason,
+        reason=record.reason.whole,
         since=catalog.feed.since(model.name),
         unit=unit,
         invocation=record.invocation,
