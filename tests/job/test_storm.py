@@ -175,6 +175,12 @@ def starts(entries: list[dict[str, str]]) -> list[tuple[str, set[str]]]:
     return found
 
 
+def is_defect(entry: dict[str, str]) -> bool:
+    """What the router must not say. One that starts while systemd re-executes says so, and is started again."""
+    alone = entry["MESSAGE"].startswith("systemd cannot be reached over D-Bus")
+    return "Traceback" in entry["MESSAGE"] or (int(entry["PRIORITY"]) <= 3 and not alone)
+
+
 def test_every_request_is_accounted_for(seed: int, entries: Callable[[], list[dict[str, str]]]) -> None:
     print(f"seed {seed}")
     write_gguf("delta")
@@ -204,5 +210,5 @@ def test_every_request_is_accounted_for(seed: int, entries: Callable[[], list[di
     asked_for = starts(told)
     assert {model for model, _ in asked_for} == set(OURS + FREE)
     assert [(model, beside) for model, beside in asked_for if beside] == []
-    assert [entry["MESSAGE"] for entry in told if "Traceback" in entry["MESSAGE"] or int(entry["PRIORITY"]) <= 3] == []
+    assert [entry["MESSAGE"] for entry in told if is_defect(entry)] == []
     assert show("swapper.service", "ActiveState") == "active"
