@@ -16,6 +16,7 @@ from swapper.core.scheduler import Scheduler
 from swapper.host.pages import PIECE
 from swapper.router.ahead import COMFORT, ReadAhead
 from swapper.router.places import Places
+from tests.core.playbook import NO_TURNS
 from tests.lab.cache import forget, in_cache
 
 SIZE = PIECE + (1 << 20)
@@ -57,7 +58,7 @@ class House:
         config = Config(models=models, router=replace(RouterSettings(), read_ahead=on))
         self.scheduler = Scheduler()
         self.ahead = ReadAhead(Places(config, self.scheduler), self.scheduler, available)
-        self.handle(ConfigApplied(tuple(map(config.spec, models)), ()))
+        self.handle(ConfigApplied(tuple(map(config.spec, models)), (), NO_TURNS))
         self.handle(UnitChanged("a", ActiveState.ACTIVE, "1"))
 
     def handle(self, event: Event) -> list[str]:

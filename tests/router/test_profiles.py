@@ -12,6 +12,7 @@ from swapper.core.scheduler import Scheduler
 from swapper.host.status import UnitStatus
 from swapper.router.places import Places
 from swapper.router.profiles import Profiles
+from tests.core.playbook import NO_TURNS
 
 NIGHT = "swapper-profile@night.target"
 
@@ -27,7 +28,7 @@ class House:
         self.started: list[str] = []
         self.says = ActiveState.INACTIVE
         self.profiles = Profiles(Places(config, self.scheduler), self.scheduler, self.handle)
-        self.handle(ConfigApplied(tuple(map(config.spec, models)), ()))
+        self.handle(ConfigApplied(tuple(map(config.spec, models)), (), NO_TURNS))
         self.handle(UnitChanged("a", ActiveState.ACTIVE, "1"))
 
     def handle(self, event: Event) -> None:

@@ -20,6 +20,7 @@ from swapper.router.routes import NameIn, Route
 from swapper.router.wire.exchange import Exchange, Phase
 from swapper.router.wire.http1 import HEAD_LIMIT, ProtocolError, RequestHead, parse_request
 from swapper.router.wire.intake import Intake, find_model, refusal, where
+from swapper.router.wire.likeness import Likeness
 from swapper.router.wire.line import FOREVER, ClientLine, Hall, State
 
 AHEAD_LIMIT = 64 * 1024
@@ -39,7 +40,7 @@ _VIEW = memoryview(_BUFFER)
 class Connection(ClientLine):
     """One client's connection."""
 
-    __slots__ = ("_ahead", "_head", "_id", "_intake", "_key", "_local", "_route", "_running", "_searched")
+    __slots__ = ("_ahead", "_head", "_id", "_intake", "_key", "_likeness", "_local", "_route", "_running", "_searched")
 
     def __init__(self, front: Hall) -> None:
         super().__init__(front)
@@ -47,6 +48,7 @@ class Connection(ClientLine):
         self._searched = 0  # up to here there is no end of a head
         self._running = False
         self._head: RequestHead | None = None
+        self._likeness = Likeness[RequestHead]()
         self._id = b""
         self._intake: Intake | None = None
         self._route: Route | None = None
@@ -139,11 +141,17 @@ class Connection(ClientLine):
         """A head is there; returns what comes after what has been dealt with."""
         front = self._front
         self._id = front.next_id()
-        try:
-            head = parse_request(data[:end])
-        except ProtocolError as exc:
-            self._refuse(refusal(exc))
-            return b""
+        raw = data[:end]
+        alike = self._likeness.look(raw)
+        if alike is not None:
+            head = alike[0]._replace(length=alike[1])
+        else:
+            try:
+                head = parse_request(raw)
+            except ProtocolError as exc:
+                self._refuse(refusal(exc))
+                return b""
+            self._likeness.keep(raw, head, head.length)
         self._head = head
         if head.request_id is not None:
             self._id = head.request_id

@@ -105,6 +105,17 @@ class ResponseHead(NamedTuple):
     close: bool
     events: bool
 
+    @property
+    def told_length(self) -> int | None:
+        """The length of the body, if the client is told of it too."""
+        told = self.length is not None and self.fields.endswith(b"Content-Length: %d\r\n" % self.length)
+        return self.length if told else None
+
+    def with_length(self, length: int) -> "ResponseHead":
+        """The same, of another length; of one that has a body of a known length."""
+        fields = self.fields.rpartition(b"Content-Length: ")[0] + b"Content-Length: %d\r\n" % length
+        return self._replace(fields=fields, length=length)
+
 
 def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
     match = _REQUEST_LINE.fullmatch(line)

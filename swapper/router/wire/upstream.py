@@ -18,6 +18,7 @@ from typing import Protocol, cast
 from swapper.router.wire.body import Body
 from swapper.router.wire.chunks import Chunks
 from swapper.router.wire.http1 import HEAD_LIMIT, ProtocolError, ResponseHead, parse_response
+from swapper.router.wire.likeness import Likeness
 
 # All connections read into one buffer: each block is taken out before the loop reads the next. 256 KiB is what asyncio
 # itself reads at most, but allocates anew for each read.
@@ -101,7 +102,7 @@ class Upstream(asyncio.BufferedProtocol):
         idle_since: When it was last used, on the loop's clock.
     """
 
-    __slots__ = ("_begun", "_chunks", "_close", "_events", "_held", "_keeper", "_left", "_loop", "_lost",
+    __slots__ = ("_begun", "_chunks", "_close", "_events", "_held", "_keeper", "_left", "_likeness", "_loop", "_lost",
                  "_mode", "_paused", "_sent", "_tail", "_transport", "_used", "_waiter", "idle_since", "job",
                  "path")  # fmt: skip
 
@@ -118,6 +119,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._left = 0
         self._lost = False
         self._chunks = Chunks()
+        self._likeness = Likeness[ResponseHead]()
         self._close = False
         self._events = False  # the answer is a stream of them, in chunks
         self._sent = False
@@ -257,7 +259,7 @@ class Upstream(asyncio.BufferedProtocol):
                     raise ProtocolError("engine_broke_off", "the response head is too large.")
                 self._held = data
                 return None
-            head = parse_response(data[:end], job.method)
+            head = self._understand(data[:end], job.method)
             data = data[end:]
             if head.status >= 200 or (head.status == 101 and job.tunnel):
                 break
@@ -277,6 +279,16 @@ class Upstream(asyncio.BufferedProtocol):
         else:
             self._mode = _Mode.REST
         return head, data
+
+    def _understand(self, raw: bytes, method: bytes) -> ResponseHead:
+        if method != b"POST":
+            return parse_response(raw, method)
+        alike = self._likeness.look(raw)
+        if alike is not None:
+            return alike[0].with_length(alike[1])
+        head = parse_response(raw, method)
+        self._likeness.keep(raw, head, head.told_length)
+        return head
 
     def _read_chunks(self, job: Job, data: bytes) -> bytes:
         """Follow the chunks; returns what goes on: the bytes as they are, or their payload."""
