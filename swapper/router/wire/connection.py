@@ -144,7 +144,9 @@ class Connection(ClientLine):
         raw = data[:end]
         alike = self._likeness.look(raw)
         if alike is not None:
-            head = alike[0]._replace(length=alike[1])
+            head, length = alike
+            if length != head.length:
+                head = head._replace(length=length)
         else:
             try:
                 head = parse_request(raw)

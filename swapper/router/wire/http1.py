@@ -113,6 +113,8 @@ class ResponseHead(NamedTuple):
 
     def with_length(self, length: int) -> "ResponseHead":
         """The same, of another length; of one that has a body of a known length."""
+        if length == self.length:
+            return self
         fields = self.fields.rpartition(b"Content-Length: ")[0] + b"Content-Length: %d\r\n" % length
         return self._replace(fields=fields, length=length)
 

@@ -16,17 +16,22 @@ LONGEST = 2048
 class Likeness[Head]:
     """One connection's last head."""
 
-    __slots__ = ("_after", "_before", "_head")
+    __slots__ = ("_after", "_before", "_head", "_length", "_raw")
 
     def __init__(self) -> None:
         """Nothing has come yet."""
         self._head: Head | None = None
-        self._before = self._after = b""
+        self._raw = self._before = self._after = b""
+        self._length = 0
 
     def look(self, raw: bytes) -> tuple[Head, int] | None:
         """What a head like this one was understood as, and its own Content-Length; None where it is another one."""
+        if self._head is None:
+            return None
+        if raw == self._raw:
+            return self._head, self._length
         before, after = self._before, self._after
-        if self._head is None or not raw.startswith(before) or not raw.endswith(after):
+        if not raw.startswith(before) or not raw.endswith(after):
             return None
         number = _NUMBER.match(raw, len(before))
         if number is None or len(raw) - len(after) != number.end() - 2:
@@ -36,7 +41,8 @@ class Likeness[Head]:
     def keep(self, raw: bytes, head: Head, length: int | None) -> None:
         """Remember what a head was understood as, if that is its one Content-Length, and is written plainly."""
         found = _LENGTH.search(raw) if length is not None and len(raw) <= LONGEST else None
-        if found is None or int(found[1]) != length or raw.lower().count(b"content-length") > 1:
+        if found is None or length is None or int(found[1]) != length or raw.lower().count(b"content-length") > 1:
             self._head = None
             return
-        self._head, self._before, self._after = head, raw[: found.start(1)], raw[found.end(1) :]
+        self._head, self._raw, self._length = head, raw, length
+        self._before, self._after = raw[: found.start(1)], raw[found.end(1) :]
