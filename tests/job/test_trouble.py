@@ -34,9 +34,7 @@ def test_a_stop_by_hand_gives_a_clear_error_and_the_next_request_starts_it_again
         run("systemctl", "stop", "llama@alpha")
         data, whole = rest_of(response)
     assert not whole
-    # An engine may be gone a moment before systemd says that it was told to go: then its end is all that is known.
-    codes = (b'"code": "model_stopped"', b'"code": "engine_broke_off"')
-    assert any(code in data for code in codes), data[-500:]
+    assert b'"code": "model_stopped"' in data
     assert chat("alpha").content == sentence("alpha")
 
 

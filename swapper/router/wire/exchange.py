@@ -31,6 +31,9 @@ from swapper.router.wire.stopwatch import Stopwatch
 from swapper.router.wire.tales import CHAT, Teller, comment, reasoning
 from swapper.router.wire.upstream import Upstream
 
+_WORD = 0.1
+"""Seconds that systemd gets to say why an engine goes that breaks off its answer: it may say so a moment later."""
+
 _CLIENT_GONE = 499  # what many servers log for a client that left; never sent
 
 
@@ -56,9 +59,9 @@ class Exchange:
         answer: What the client gets.
     """
 
-    __slots__ = ("_asked_again", "_body", "_data", "_entered", "_found", "_head", "_id", "_key", "_line", "_model",
-                 "_received", "_route", "_services", "_socket", "_store", "_target", "_task", "_teller", "_upstream",
-                 "_watch", "answer", "method", "phase", "ticket", "tunnel")  # fmt: skip
+    __slots__ = ("_asked_again", "_body", "_broken", "_data", "_entered", "_found", "_head", "_id", "_key", "_line",
+                 "_model", "_received", "_route", "_services", "_socket", "_store", "_target", "_task", "_teller",
+                 "_upstream", "_watch", "answer", "method", "phase", "ticket", "tunnel")  # fmt: skip
 
     def __init__(
         self,
@@ -93,6 +96,7 @@ class Exchange:
         self._received = 0
         self._socket = ""
         self._upstream: Upstream | None = None
+        self._broken: Upstream | None = None  # whose answer broke off, until systemd had time to say why
         self._task: asyncio.Task[None] | None = None
         self._teller: Teller | None = None
         self._asked_again = False
@@ -318,12 +322,25 @@ class Exchange:
     def broken(self, why: str) -> None:
         """The engine's connection is gone."""
         upstream, self._upstream = self._upstream, None
-        self._break(upstream, Failure("engine_broke_off", f"The engine of {self._model} is gone: {why}.",
-                                      "Try again; its unit's log tells what became of it."))  # fmt: skip
+        failure = Failure("engine_broke_off", f"The engine of {self._model} is gone: {why}.",
+                          "Try again; its unit's log tells what became of it.")  # fmt: skip
+        if self.phase is Phase.ANSWERING:
+            self._broken = upstream
+            if self._task is not None:  # it may have answered before it had the whole body
+                self._task.cancel()
+            self._task = self._line.spawn(self._hear(failure), "hear why")
+        else:
+            self._break(upstream, failure)
+
+    async def _hear(self, failure: Failure) -> None:
+        """Break off, unless systemd has said meanwhile why the engine went: then that has been told (`aborted`)."""
+        await asyncio.sleep(_WORD)
+        self._task = None
+        self._break(self._broken, failure)
 
     def aborted(self, failure: Failure) -> None:
         """The lease has been taken away."""
-        upstream, self._upstream = self._upstream, None
+        upstream, self._upstream = self._upstream or self._broken, None
         if upstream is not None:
             upstream.abort()
         self._break(upstream, failure)
