@@ -7,6 +7,8 @@ import pytest
 
 from swapper.core.model import Failure
 from swapper.router.errors import ApiError
+from swapper.router.wire import exchange
+from swapper.router.wire.exchange import Exchange
 from swapper.router.wire.upstream import Upstream
 from tests.router.conftest import PATIENCE, STREAM, Caller, Lab, Request, Script, answer, chunk, until
 
@@ -206,8 +208,34 @@ async def test_a_stream_whose_lease_is_taken_away_says_why(lab: Lab) -> None:
     assert await caller.chunk() == b"data: 1\n\n"
     lab.leases.tickets[0].client.aborted(FAILURE)
     await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
-    event = await caller.chunk()
-    assert (_code(event[6:]), json.loads(event[6:])["error"]["hint"]) == ("model_failed", "Look at its log.")
+    error = json.loads((await caller.chunk())[6:])["error"]
+    assert (error["code"], error["hint"]) == ("engine_broke_off", "Look at its log.")
+    assert error["message"].endswith(" is gone: The unit failed.")
+    assert await caller.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"), [(FAILURE, "engine_broke_off"), (Failure("model_stopped", "By hand."), "model_stopped")]
+)
+async def test_systemds_word_comes_a_moment_after_the_end_of_the_connection(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, failure: Failure, code: str
+) -> None:
+    seen = asyncio.Event()
+    broken = Exchange.broken
+
+    def broken_and_seen(self: Exchange, why: str) -> None:
+        broken(self, why)
+        seen.set()
+
+    monkeypatch.setattr(exchange, "_WORD", PATIENCE)
+    monkeypatch.setattr(Exchange, "broken", broken_and_seen)
+    caller = await _begin(lab, STREAM + chunk(b"data: 1\n\n"))
+    assert await caller.chunk() == b"data: 1\n\n"
+    await lab.engine.stop()
+    await asyncio.wait_for(seen.wait(), PATIENCE)
+    lab.leases.tickets[0].client.aborted(failure)
+    error = json.loads((await caller.chunk())[6:])["error"]
+    assert (error["code"], failure.message in error["message"]) == (code, True)
     assert await caller.rest() == b""
 
 

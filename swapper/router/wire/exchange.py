@@ -15,6 +15,7 @@ chunk.
 import asyncio
 import enum
 from collections.abc import Callable
+from dataclasses import replace
 
 from swapper.core.model import Failure
 from swapper.router.errors import ApiError, from_failure
@@ -343,6 +344,10 @@ class Exchange:
         upstream, self._upstream = self._upstream or self._broken, None
         if upstream is not None:
             upstream.abort()
+        if self.phase is Phase.ANSWERING and failure.code == "model_failed":
+            # Whether systemd or the connection says first that an engine is gone is chance; the code is not.
+            failure = replace(failure, code="engine_broke_off",
+                              message=f"The engine of {self._model} is gone: {failure.message}")  # fmt: skip
         self._break(upstream, failure)
 
     def _break(self, upstream: Upstream | None, failure: Failure) -> None:
