@@ -9,7 +9,15 @@ from swapper.config.nodes import Entry, Reader, Value
 from swapper.config.quantities import duration, memory, size
 from swapper.config.sections import Section
 from swapper.config.settings import DRAIN_TIMEOUT, LOAD_TIMEOUT, Filters, Location, Model
-from swapper.config.vocabulary import CAPABILITIES, ENGINES, NEVER_BY_LLAMA, NOT_FILTERED, PRIORITIES, VARIABLES
+from swapper.config.vocabulary import (
+    CAPABILITIES,
+    ENGINES,
+    NEVER_BY_LLAMA,
+    NOT_FILTERED,
+    ON_SWAP,
+    PRIORITIES,
+    VARIABLES,
+)
 from swapper.core.model import instance_name
 
 NAME_BYTES = 64
@@ -55,6 +63,8 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
         queue=section.number("queue", least=0),
         queue_timeout=section.span("queue_timeout", None),
         priority=PRIORITIES[section.word("priority", PRIORITIES) or "normal"],
+        park=_parks(section, engine),
+        park_level=_park_level(section),
         filters=_filters(section),
         loading_message=section.flag("loading_message"),
         network=section.flag("network"),
@@ -92,6 +102,22 @@ def _gpus(section: Section) -> tuple[int, ...]:
     if len(set(indexes)) < len(indexes):
         section.reader.wrong(section.values("gpu")[-1], f"{section.what}: 'gpu' names a GPU twice")
     return tuple(sorted(set(indexes)))
+
+
+def _parks(section: Section, engine: str | None) -> bool:
+    """`on_swap: park`, for engines that can be parked."""
+    park = section.word("on_swap", ON_SWAP) == "park"
+    if park and engine is not None and (why := ENGINES[engine].not_parked):
+        section.reader.wrong(section.values("on_swap")[-1], f"{section.what} cannot be parked", why)
+    return park
+
+
+def _park_level(section: Section) -> int:
+    level = section.number("park_level", least=1)
+    if level is not None and level > 2:
+        hint = "1 keeps the weights in host memory, 2 reads them again"
+        section.reader.wrong(section.values("park_level")[-1], f"{section.what}: 'park_level' is 1 or 2", hint)
+    return level or 1
 
 
 def _argument(reader: Reader, engine: str | None, value: Value, what: str) -> str | None:

@@ -143,6 +143,7 @@ def _router(section: Section) -> RouterSettings:
         idle_timeout=section.parsed("idle_timeout", duration, usual.idle_timeout),
         hosts=section.each("hosts", lambda value, what: _host(section.reader, value, what)),
         origins=section.each("origins", lambda value, what: _origin(section.reader, value, what)),
+        park_memory=section.parsed("park_memory", size, None),
         read_ahead=section.flag("read_ahead", usual.read_ahead),
     )
     section.close()

@@ -84,6 +84,8 @@ class Model:
         queue: Most requests that may wait beside those that it can serve at once; None for no limit.
         queue_timeout: Longest time that a request may wait before it is turned away; None for no limit.
         priority: Steps above (or, negative, below) what is normal, among those who wait.
+        park: Whether it is parked when another model needs its place, rather than stopped.
+        park_level: What a parked model keeps: 1 its weights, in host memory; 2 nothing, they are read again.
         filters: What is changed in requests on their way to it; None for nothing.
         loading_message: Whether chats that wait for it while streaming get the reason as reasoning text.
         network: Whether the engine sees the network.
@@ -113,6 +115,8 @@ class Model:
     queue: int | None = None
     queue_timeout: float | None = None
     priority: int = 0
+    park: bool = False
+    park_level: int = 1
     filters: Filters | None = None
     loading_message: bool = False
     network: bool = False
@@ -174,6 +178,7 @@ class RouterSettings:
         idle_timeout: How long a client's connection is kept between requests.
         hosts: Names by which clients may call the port, beside addresses and localhost; of weight without keys only.
         origins: Web pages that may use the port, such as `https://chat.example.com`; `*` for all.
+        park_memory: Bytes of host memory that parked models may take together; None for half of it.
         read_ahead: Whether a model's files are read while the one before it makes room.
     """
 
@@ -185,6 +190,7 @@ class RouterSettings:
     idle_timeout: float = 75.0
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    park_memory: int | None = None
     read_ahead: bool = True
 
 
@@ -314,6 +320,7 @@ class Config:
             queue=model.queue,
             queue_timeout=model.queue_timeout,
             priority=model.priority,
+            park=model.park,
         )
 
 

@@ -17,6 +17,9 @@ CAPABILITIES = frozenset({
 PRIORITIES: Mapping[str, int] = {"low": -1, "normal": 0, "high": 1}
 """What may be said of a model's or a key's importance, and the steps that it means."""
 
+ON_SWAP = ("stop", "park")
+"""What becomes of a model when another one needs its place."""
+
 NEVER_BY_LLAMA = frozenset({"speech", "images"})
 """What llama-server has no route for."""
 
@@ -35,12 +38,14 @@ class Words:
         refused: Keys that mean nothing to it, and why.
         arguments: Arguments that are not for `args:`, and what says the same.
         slots: The argument that says how many requests it works on at once, where it does not tell that itself.
+        not_parked: Why its models cannot be parked; empty where they can.
         most_requests: Requests at once beyond which it stops answering even its health check; None for no such number.
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
     slots: str | None = None
+    not_parked: str = ""
     most_requests: int | None = None
 
 
@@ -49,7 +54,8 @@ _KEY = "the socket's group is the guard, and the router has no key"
 
 ENGINES: Mapping[str, Words] = {
     "llama": Words(
-        refused={"images": "llama-server has no such limit"},
+        refused={"images": "llama-server has no such limit", "park_level": "llama-server is not parked"},
+        not_parked="llama-server reads its file again as fast as it wakes; 'on_swap: stop' is right for it",
         arguments={
             **dict.fromkeys(("--host", "--port", "--reuse-port"), _SOCKET),
             **dict.fromkeys(("--api-key", "--api-key-file"), _KEY),
@@ -74,6 +80,7 @@ ENGINES: Mapping[str, Words] = {
             "--max-model-len": "use 'context:'",
             "--gpu-memory-utilization": "use 'gpu_memory:'",
             "--limit-mm-per-prompt": "use 'images:'",
+            "--enable-sleep-mode": "use 'on_swap: park'",
             **dict.fromkeys(("--tensor-parallel-size", "-tp"), "use 'gpu: [0, 1]'"),
         },
     ),
@@ -81,6 +88,7 @@ ENGINES: Mapping[str, Words] = {
 
 VARIABLES: Mapping[str, str] = {
     **dict.fromkeys(("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"), "use 'gpu:'"),
+    "VLLM_SERVER_DEV_MODE": "use 'on_swap: park'",
     **dict.fromkeys(("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"), "systemd sets it"),
 }
 """Environment that is not for `env:`, and why."""

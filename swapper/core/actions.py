@@ -22,6 +22,20 @@ class StopUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkUnit:
+    """Have the model's engine give its GPU memory back, and stay."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUnit:
+    """Have the model's engine take its GPU memory again."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Admit:
     """Forward the request: it has a lease now.
 
@@ -64,4 +78,4 @@ class Announce:
     reason: Reason
 
 
-type Action = StartUnit | StopUnit | Admit | Reject | Abort | Announce
+type Action = StartUnit | StopUnit | ParkUnit | WakeUnit | Admit | Reject | Abort | Announce

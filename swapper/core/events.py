@@ -21,11 +21,19 @@ class ActiveState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConfigApplied:
-    """The configuration is now this. Models that it no longer names are drained and stopped."""
+    """The configuration is now this. Models that it no longer names are drained and stopped.
+
+    Attributes:
+        models: All models.
+        gpus: GPUs of which something is said.
+        turns: How models take turns.
+        park_memory: Bytes of host memory that parked models may take together.
+    """
 
     models: tuple[ModelSpec, ...]
     gpus: tuple[Gpu, ...]
     turns: Turns = TURNS
+    park_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ class UnitChanged:
         slots: How many requests the engine works on at once, as it says itself; None while it has not said so.
         took: Seconds that the start to `active`, or the stop to `inactive`, took by systemd's own clock; None where it
             does not say.
+        parked: Its engine runs and is parked: only ever of a unit that nobody here has started or parked.
     """
 
     model: str
@@ -72,6 +81,7 @@ class UnitChanged:
     failure: Failure | None = None
     slots: int | None = None
     took: float | None = None
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,35 @@ class UnloadAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """How many bytes of host memory a model takes while it is parked is known anew."""
+
+    model: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The engine has given its GPU memory back, or says why it does not."""
+
+    model: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The engine has its GPU memory again, or says why it does not."""
+
+    model: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryShort:
+    """The host's memory runs short: parked models are what it can do without."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """`Scheduler.deadline()` has been reached."""
 
@@ -115,5 +154,9 @@ type Event = (
     | StartRefused
     | AvailabilityChanged
     | UnloadAsked
+    | Weighed
+    | Parked
+    | Woken
+    | MemoryShort
     | TimePassed
 )

@@ -4,9 +4,17 @@ from math import inf
 
 from swapper.core import placement
 from swapper.core.model import WHOLE, Policy, State
+from swapper.core.parking import Sleep
 from swapper.core.scheduler import Scheduler
 
 _TRANSIENT = frozenset({State.STARTING, State.DRAINING, State.STOPPING})
+
+_WHILE = {
+    Sleep.AWAKE: frozenset(State) - {State.PARKED},
+    Sleep.PARKING: frozenset({State.STOPPING}),
+    Sleep.ASLEEP: frozenset({State.PARKED, State.STOPPING}),
+    Sleep.WAKING: frozenset({State.STARTING, State.STOPPING}),
+}
 
 
 class InvariantError(AssertionError):
@@ -24,6 +32,7 @@ def validate(scheduler: Scheduler) -> None:
     _states(scheduler)
     _patience(scheduler)
     _budgets(scheduler)
+    _parking(scheduler)
     _progress(scheduler)
 
 
@@ -103,6 +112,20 @@ def _budgets(scheduler: Scheduler) -> None:
             _require(len(holders) <= 1, f"GPU {gpu} is exclusive and holds {[r.name for r, _ in holders]}")
         else:
             _require(sum(parts for _, parts in holders) <= WHOLE, f"GPU {gpu} is over budget")
+
+
+def _parking(scheduler: Scheduler) -> None:
+    """Parked models sleep, hold no GPU, and take no more of the host's memory than they may."""
+    taken = 0
+    for record in scheduler.records():
+        name, state, sleep = record.name, record.state, record.sleep
+        if state is State.PARKED or sleep is Sleep.PARKING:
+            taken += record.weight
+        states = _WHILE[sleep]
+        _require(state in states, f"{name} is {state}, and its engine is {sleep.name}")
+        _require(sleep is not Sleep.ASLEEP or not record.holds, f"{name} sleeps and holds {record.holds}")
+    most = scheduler._park_memory  # noqa: SLF001
+    _require(taken <= most or taken == 0, f"parked models take {taken} bytes of {most}")
 
 
 def _progress(scheduler: Scheduler) -> None:

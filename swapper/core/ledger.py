@@ -9,6 +9,7 @@ from dataclasses import replace
 from swapper.core.actions import Abort, Action, Admit, Announce
 from swapper.core.claims import Claims
 from swapper.core.model import TURNS, Failure, Gpu, State
+from swapper.core.parking import Sleep
 from swapper.core.reasons import Reason
 from swapper.core.record import Record
 from swapper.core.timers import Timers
@@ -21,6 +22,7 @@ class Ledger:
         self._records: dict[str, Record] = {}
         self._gpus: dict[int, Gpu] = {}
         self._turns = TURNS
+        self._park_memory = 0
         self._holders: dict[int, dict[str, Record]] = {}
         self._requests: dict[int, Record] = {}
         self._claims = Claims()
@@ -87,7 +89,7 @@ class Ledger:
             record.loading += lasted
             if state is State.READY and not record.adopted:
                 record.pace.loads.note(lasted if took is None else took)
-        elif old is State.STOPPING and state in {State.STOPPED, State.FAILED}:
+        elif old is State.STOPPING and not state.resident and record.sleep is not Sleep.ASLEEP:
             record.pace.stops.note(lasted if took is None else took)
         if state is State.READY and old is not State.DRAINING:
             record.turn = now
@@ -136,4 +138,5 @@ class Ledger:
         record.load(record.spec)
         record.invocation, record.begun, record.adopted = invocation, True, adopted
         record.never_ready, record.timed_out, record.drained_for = False, False, None
+        record.sleep = Sleep.AWAKE
         self._hold(record)

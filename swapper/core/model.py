@@ -30,6 +30,11 @@ class State(enum.StrEnum):
         """Whether a model in this state holds GPU memory."""
         return self in _RESIDENT
 
+    @property
+    def running(self) -> bool:
+        """Whether the unit of a model in this state has processes: those of parked models do."""
+        return self in _RESIDENT or self is State.PARKED
+
 
 _RESIDENT = frozenset({State.STARTING, State.READY, State.DRAINING, State.STOPPING})
 
@@ -90,6 +95,7 @@ class ModelSpec:
         queue: Most requests that may wait beside those that it can serve at once; None for no limit.
         queue_timeout: Longest time that a request waits for a lease, loading included; None for as long as it takes.
         priority: Steps above (or, negative, below) what is normal (`core.waiting`).
+        park: Whether it makes room by being parked rather than stopped.
         fingerprint: Changes when the unit's definition does: a resident with an old one is drained and stopped.
     """
 
@@ -104,6 +110,7 @@ class ModelSpec:
     queue: int | None = None
     queue_timeout: float | None = None
     priority: int = 0
+    park: bool = False
     fingerprint: str = ""
 
 

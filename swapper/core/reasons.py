@@ -27,6 +27,8 @@ class Cause(enum.StrEnum):
     """Somebody else started or stopped a unit."""
     FAILURE = "failure"
     """It could not be started, or broke down."""
+    MEMORY = "memory"
+    """The host's memory is wanted, by other parked models or by others."""
     FILES = "files"
     """Its files, or its mask, do not let it be started, or do again."""
 
@@ -73,6 +75,20 @@ REMOVED = Reason("no longer configured", Cause.CONFIGURATION)
 CHANGED = Reason("its configuration changed", Cause.CONFIGURATION)
 REBUDGETED = Reason("the GPU's budget changed", Cause.CONFIGURATION)
 STARTABLE = Reason("can be started", Cause.FILES)
+WOKEN = Reason("woken up", Cause.READY)
+ADOPTED_PARKED = Reason("adopted: it was parked already", Cause.EXTERNAL)
+PARKED_TOO_LONG = Reason("the longest parked, and others need its part of park_memory", Cause.MEMORY)
+MEMORY_SHORT = Reason("the host's memory runs short", Cause.MEMORY)
+
+
+def parked(why: Reason) -> Reason:
+    """It is parked, and this is why it had to go."""
+    return Reason(f"parked: {why}", why.cause)
+
+
+def not_woken(failure: Failure) -> Reason:
+    """It could not be woken, so it is started anew."""
+    return Reason(failure.message, Cause.FAILURE)
 
 
 def makes_room(model: str, why: str = "") -> Reason:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from swapper.core.model import Demand, Failure, ModelSpec, State
 from swapper.core.pace import Pace
+from swapper.core.parking import Sleep
 from swapper.core.reasons import AT_FIRST, Reason
 from swapper.core.waiting import Wait, Waiting
 
@@ -34,6 +35,8 @@ class Record:
         deadline: When the present state must have ended.
         timer: The earliest entry for this model in the scheduler's heap.
         invocation: systemd's invocation id of what runs, or ran last.
+        sleep: Whether its engine has given its GPU memory back, does so, or takes it again.
+        weight: Bytes of host memory that it takes while it is parked.
         begun: Whether systemd has reported the run that was asked for.
         adopted: Started by somebody else, or under another budget: may stand over budget until it goes.
         drained_for: The claimant that this model makes room for; None when it drains for its own sake.
@@ -66,6 +69,8 @@ class Record:
     deadline: float | None = None
     timer: float | None = None
     invocation: str = ""
+    sleep: Sleep = Sleep.AWAKE
+    weight: int = 0
     begun: bool = False
     adopted: bool = False
     drained_for: str | None = None
@@ -84,7 +89,7 @@ class Record:
     @property
     def holds(self) -> tuple[Demand, ...]:
         """What its unit holds of the GPUs now."""
-        return self.loaded.demands if self.state.resident else ()
+        return self.loaded.demands if self.state.resident and self.sleep is not Sleep.ASLEEP else ()
 
     @property
     def limit(self) -> int | None:

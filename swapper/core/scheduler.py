@@ -24,17 +24,22 @@ from swapper.core.events import (
     AvailabilityChanged,
     ConfigApplied,
     Event,
+    MemoryShort,
+    Parked,
     RequestArrived,
     RequestOver,
     StartRefused,
     TimePassed,
     UnitChanged,
     UnloadAsked,
+    Weighed,
+    Woken,
 )
 from swapper.core.model import Failure, ModelSpec, State
-from swapper.core.patience import Patience
+from swapper.core.parking import Sleep
 from swapper.core.reasons import Reason
 from swapper.core.record import Record
+from swapper.core.resting import Resting
 from swapper.core.seating import GRACE
 
 BACKOFF_MAX = 60.0
@@ -43,7 +48,7 @@ BACKOFF_MAX = 60.0
 _UNAVAILABLE = {"model_incomplete": State.INCOMPLETE, "model_disabled": State.DISABLED}
 
 
-class Scheduler(Patience):
+class Scheduler(Resting):
     """The one function that changes the state of all models."""
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -71,12 +76,13 @@ class Scheduler(Patience):
                 self._unload_asked(event, now)
             case ConfigApplied():
                 self._config_applied(event, now)
+            case Weighed() | Parked() | Woken() | MemoryShort():
+                self._rest(event, now)
             case TimePassed():
                 self._time_passed(now)
             case _:
                 assert_never(event)
-        if self._touched:
-            self._settle(now)
+        self._settle(now)
         actions, self._actions = self._actions, []
         return actions
 
@@ -159,7 +165,9 @@ class Scheduler(Patience):
     def _unit_active(self, record: Record, event: UnitChanged, now: float) -> None:
         known = event.invocation in {"", record.invocation}
         match record.state:
-            case State.READY | State.DRAINING | State.STOPPING if known:
+            case State.READY | State.DRAINING | State.STOPPING | State.PARKED if known:
+                return
+            case State.STARTING if known and record.sleep is Sleep.WAKING:
                 return
             case State.DRAINING:
                 # It was to go, and the process that took its place holds no lease.
@@ -169,8 +177,15 @@ class Scheduler(Patience):
                 return
             case State.READY:
                 self._replaced(record, event)
+            case State.STARTING | State.STOPPED | State.FAILED | State.INCOMPLETE | State.DISABLED if event.parked:
+                self._began(record, event.invocation, adopted=True)
+                record.failure, record.failures, record.retry_at, record.sleep = None, 0, 0.0, Sleep.ASLEEP
+                self._change(record, State.PARKED, reasons.ADOPTED_PARKED, now)
+                self._fit_parked(self._park_memory, now)
+                return
             case State.STARTING:
                 record.invocation, record.begun = event.invocation or record.invocation, True
+                record.sleep = Sleep.AWAKE
                 self._change(record, State.READY, reasons.LOADED, now, took=event.took)
             case _:
                 self._began(record, event.invocation, adopted=True)
@@ -195,7 +210,7 @@ class Scheduler(Patience):
         if event.invocation in {"", record.invocation} and record.state.resident:
             return
         if record.state is State.STARTING:
-            record.invocation, record.begun = event.invocation, True
+            record.invocation, record.begun, record.sleep = event.invocation, True, Sleep.AWAKE
             return
         self._replaced(record, event)
         self._change(record, State.STARTING, reasons.STARTED_ELSEWHERE, now, record.spec.load_timeout + GRACE)
@@ -206,7 +221,7 @@ class Scheduler(Patience):
             return
         record.failure = event.failure or failures.stopped(record)
         record.never_ready = record.state is State.STARTING
-        if not record.state.resident:
+        if not record.state.running:
             record.loaded, record.adopted = record.spec, True
         self._abort(record, record.failure)
         self._change(record, State.STOPPING, reasons.failed(record.failure), now, record.loaded.stop_timeout + GRACE)
@@ -216,12 +231,12 @@ class Scheduler(Patience):
             # It failed while nobody was here to see it. That is no reason to let the next request wait.
             self._change(record, State.FAILED, reasons.failed(event.failure), now)
             record.failure = event.failure
-        if not record.state.resident:
+        if not record.state.running:
             return
         if record.state is State.STARTING and not record.begun and event.invocation in {"", record.invocation}:
             # The end of the run before the one that was asked for: the answer to our start is still to come.
             return
-        asked = record.state is State.STOPPING and record.failure is None
+        asked = record.state is State.STOPPING and record.failure is None and record.sleep is not Sleep.PARKING
         failed = record.timed_out or (event.active is not ActiveState.INACTIVE and not asked)
         never_ready = record.never_ready or record.state is State.STARTING
         failure = record.failure if record.timed_out else event.failure or record.failure
@@ -245,6 +260,7 @@ class Scheduler(Patience):
     def _gone(self, record: Record, state: State, reason: Reason, now: float, *, took: float | None = None) -> None:
         record.adopted, record.never_ready, record.timed_out = False, False, False
         self._change(record, state, reason, now, took=took)
+        record.sleep = Sleep.AWAKE
 
     def _start_failed(self, record: Record, failure: Failure, now: float, *, backoff: bool) -> None:
         if backoff:
@@ -258,7 +274,7 @@ class Scheduler(Patience):
 
     def _availability_changed(self, event: AvailabilityChanged, now: float) -> None:
         record = self._records.get(event.model)
-        if record is None or record.state.resident:
+        if record is None or record.state.running:
             return
         record.failure = event.failure
         if event.failure is not None:
@@ -277,9 +293,11 @@ class Scheduler(Patience):
         elif record.state is State.STARTING:
             self._reject(record, failures.unloaded(record))
             self._stop(record, now, reasons.UNLOADED)
+        elif record.state is State.PARKED or record.sleep is Sleep.PARKING:
+            self._stop(record, now, reasons.UNLOADED)
 
     def _config_applied(self, event: ConfigApplied, now: float) -> None:
-        self._turns = event.turns
+        self._turns, self._park_memory = event.turns, event.park_memory
         gpus = {gpu.index: gpu for gpu in event.gpus}
         rebudgeted, self._gpus = gpus != self._gpus, gpus
         specs = {spec.name: spec for spec in event.models}
@@ -291,6 +309,7 @@ class Scheduler(Patience):
             self._respecify(record, spec, now)
         leaving = [name for name in self._records if name not in specs]
         self._records = {name: self._records[name] for name in [*specs, *leaving]}
+        self._fit_parked(self._park_memory, now)
         self._claims.renew({record.name: record.spec.demands for record in self._records.values()})
         if rebudgeted:
             for record in self._records.values():
@@ -300,7 +319,7 @@ class Scheduler(Patience):
     def _remove(self, record: Record, now: float) -> None:
         record.removed = True
         self._reject(record, failures.not_configured(record.name))
-        if record.state is State.STARTING:
+        if record.state in {State.STARTING, State.PARKED}:
             self._stop(record, now, reasons.REMOVED)
         elif record.state in {State.READY, State.DRAINING}:
             self._drain(record, now, reasons.REMOVED)
@@ -310,12 +329,12 @@ class Scheduler(Patience):
         self._touch(record)
         if record.patience is not None:
             self._wake(record, record.patience)
-        if not record.state.resident:
+        if not record.state.running:
             record.load(spec)
             record.retry_at, record.failures = 0.0, 0
         elif record.loaded.fingerprint == spec.fingerprint:
             return
-        elif record.state is State.STARTING:
+        elif record.state in {State.STARTING, State.PARKED}:
             self._stop(record, now, reasons.CHANGED)
         elif record.state is not State.STOPPING:
             self._drain(record, now, reasons.CHANGED)

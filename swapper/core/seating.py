@@ -8,11 +8,12 @@ that are first in line on a GPU where something changed are decided; whoever mad
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from swapper.core import failures, placement, reasons, turns
-from swapper.core.actions import Reject, StartUnit, StopUnit
+from swapper.core import failures, parking, placement, reasons, turns
+from swapper.core.actions import ParkUnit, Reject, StartUnit, StopUnit, WakeUnit
 from swapper.core.ledger import Ledger
 from swapper.core.model import Failure, State
-from swapper.core.reasons import Reason
+from swapper.core.parking import Sleep
+from swapper.core.reasons import Cause, Reason
 from swapper.core.record import Record
 from swapper.core.waiting import Wait
 
@@ -55,8 +56,8 @@ class Seating(Ledger):
                 return
             self._serve(record, now)
         elif record.state is State.DRAINING and not record.leases:
-            self._stop(record, now, record.reason)
-        elif record.removed and not record.state.resident:
+            self._leave(record, now)
+        elif record.removed and not record.state.running:
             del self._records[record.name]
         urgency = record.waiting.urgency
         if not record.wants_start or record.removed or urgency is None:
@@ -156,6 +157,12 @@ class Seating(Ledger):
     def _start(self, record: Record, now: float) -> None:
         self._claims.remove(record.name)
         record.forget_claim()
+        if record.state is State.PARKED:
+            record.load(record.spec)
+            record.sleep, record.adopted = Sleep.WAKING, False
+            self._change(record, State.STARTING, reasons.ASKED, now, record.spec.load_timeout + GRACE)
+            self._actions.append(WakeUnit(record.name))
+            return
         self._began(record, record.invocation, adopted=False)
         record.begun = False
         self._change(record, State.STARTING, reasons.ASKED, now, record.spec.load_timeout + GRACE)
@@ -170,7 +177,30 @@ class Seating(Ledger):
     def _undrain(self, record: Record, now: float) -> None:
         self._change(record, State.READY, reasons.SPARED, now)
 
+    def _leave(self, record: Record, now: float) -> None:
+        """What has drained goes: parked, where it is to and there is memory for it."""
+        swapped = record.reason.cause is Cause.SWAP and not record.removed
+        same = record.spec.fingerprint == record.loaded.fingerprint
+        if not (swapped and same and record.spec.park and record.weight <= self._park_memory):
+            self._stop(record, now, record.reason)
+            return
+        self._fit_parked(self._park_memory - record.weight, now)
+        record.sleep, record.failure = Sleep.PARKING, None
+        self._change(record, State.STOPPING, record.reason, now, record.loaded.stop_timeout + GRACE)
+        self._actions.append(ParkUnit(record.name))
+
+    def _parked(self) -> list[Record]:
+        """Whom `park_memory` is taken by: all that are parked, or about to be."""
+        return [r for r in self._records.values() if r.state is State.PARKED or r.sleep is Sleep.PARKING]
+
+    def _fit_parked(self, room: int, now: float) -> None:
+        """End those who were parked first, as far as all of them take more bytes than this."""
+        for record in parking.too_many(self._parked(), room):
+            self._stop(record, now, reasons.PARKED_TOO_LONG)
+
     def _stop(self, record: Record, now: float, reason: Reason) -> None:
+        if record.sleep is not Sleep.ASLEEP:
+            record.sleep = Sleep.AWAKE
         if record.state is not State.STOPPING and not record.timed_out:
             record.failure = None
         self._change(record, State.STOPPING, reason, now, record.loaded.stop_timeout + GRACE)

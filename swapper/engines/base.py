@@ -47,6 +47,30 @@ class Told:
     keys: tuple[str | int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request to an engine: what it is told is done when it answers 200."""
+
+    method: str
+    path: str
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """How an engine gives its GPU memory back without ending.
+
+    Attributes:
+        park: What it is told, one after the other.
+        wake: What it is told to take it again.
+        parked: Where it says whether it is parked; an engine that was started without parking has no such path.
+    """
+
+    park: tuple[Question, ...]
+    wake: tuple[Question, ...]
+    parked: Told
+
+
 class Engine(Protocol):
     """One kind of program that serves a model."""
 
@@ -69,6 +93,9 @@ class Engine(Protocol):
 
     def cached(self, model: Model) -> tuple[Path, ...]:
         """Large files that a load reads by way of the page cache, first to last, whether they are there or not."""
+
+    def parking(self, model: Model) -> Parking | None:
+        """How it is parked; None for an engine that cannot be."""
 
     def missing(self, model: Model) -> tuple[str, ...]:
         """What keeps the model from being whole, a sentence each; nothing if all is there or cannot be looked at."""

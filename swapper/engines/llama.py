@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from swapper.config import Config, Model
-from swapper.engines.base import Kind, Launch, Told, faults, look, program
+from swapper.engines.base import Kind, Launch, Parking, Told, faults, look, program
 
 METRICS = "LLAMA_ARG_ENDPOINT_METRICS"
 LOAD_MODE, DIRECT = "LLAMA_ARG_LOAD_MODE", "dio"
@@ -47,6 +47,14 @@ class Llama:
     def roots(self, model: Model) -> tuple[Path, ...]:
         """The parts of the GGUF file as its name numbers them, and the projector."""
         return (*parts(model.model), *(() if model.mmproj is None else (model.mmproj,)))
+
+    def parking(self, model: Model) -> Parking | None:
+        """Never: its own sleep (`--sleep-idle-seconds`) spares the start of a process, some 50 ms, and no more.
+
+        It frees the weights and reads them again, as a start does.
+        """
+        del model
+        return None
 
     def missing(self, model: Model) -> tuple[str, ...]:
         """Files that are not there or not whole. A file that is cut short is left to llama-server, which says so."""

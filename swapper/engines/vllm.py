@@ -6,9 +6,12 @@ from typing import assert_never
 
 from swapper.config import Config, Model
 from swapper.core.model import WHOLE
-from swapper.engines.base import UNFINISHED, Kind, Launch, Told, faults, look, program
+from swapper.engines.base import UNFINISHED, Kind, Launch, Parking, Question, Told, faults, look, program
 
 INDEX = "model.safetensors.index.json"
+DEVELOPER_MODE = ("VLLM_SERVER_DEV_MODE", "1")
+"""What opens the paths of its sleep mode, with others that change the engine: the socket is the router's alone."""
+
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 
 
@@ -31,7 +34,20 @@ class Vllm:
             argv += ["--tensor-parallel-size", str(len(model.gpus))]
         if model.images is not None:
             argv += ["--limit-mm-per-prompt", json.dumps({"image": model.images})]
-        return Launch((*argv, *model.args), model.env, "/health")
+        if not model.park:
+            return Launch((*argv, *model.args), model.env, "/health")
+        argv.append("--enable-sleep-mode")
+        return Launch((*argv, *model.args), (DEVELOPER_MODE, *model.env), "/health")
+
+    def parking(self, model: Model) -> Parking:
+        """Sleep mode (docs.vllm.ai, "Sleep Mode"): level 1 keeps the weights in host memory, 2 reads them again."""
+        wake: tuple[Question, ...] = (Question("POST", "/wake_up"),)
+        if model.park_level == 2:
+            # In this order, so that the memory of the cache is free for what loading takes beside the weights.
+            reload = Question("POST", "/collective_rpc", json.dumps({"method": "reload_weights"}).encode())
+            wake = (Question("POST", "/wake_up?tags=weights"), reload, Question("POST", "/wake_up?tags=kv_cache"))
+        sleep = Question("POST", f"/sleep?level={model.park_level}")
+        return Parking((sleep,), wake, Told("/is_sleeping", ("is_sleeping",)))
 
     def roots(self, model: Model) -> tuple[Path, ...]:
         """The directory."""

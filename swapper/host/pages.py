@@ -30,11 +30,20 @@ def available(meminfo: int | None = None) -> int:
     Returns:
         0 where that cannot be known.
     """
+    return memory(meminfo)[0]
+
+
+def memory(meminfo: int | None = None) -> tuple[int, int]:
+    """Bytes of memory that can be had, and that there are (`MemTotal`); as `available`, zeros included."""
     try:
         text = MEMINFO.read_bytes() if meminfo is None else os.pread(meminfo, _MOST, 0)
     except OSError:
-        return 0
-    line = next((line for line in text.splitlines() if line.startswith(b"MemAvailable:")), None)
+        return 0, 0
+    return _field(text, b"MemAvailable:"), _field(text, b"MemTotal:")
+
+
+def _field(text: bytes, name: bytes) -> int:
+    line = next((line for line in text.splitlines() if line.startswith(name)), None)
     return int(line.split()[1]) << 10 if line is not None else 0
 
 

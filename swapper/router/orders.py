@@ -11,13 +11,23 @@ from pathlib import Path
 from typing import Protocol
 
 from swapper.config import Model
-from swapper.core.events import ActiveState, AvailabilityChanged, Event, StartRefused, UnitChanged
+from swapper.core.events import (
+    ActiveState,
+    AvailabilityChanged,
+    Event,
+    Parked,
+    StartRefused,
+    UnitChanged,
+    Weighed,
+    Woken,
+)
 from swapper.core.model import Failure, State
 from swapper.core.scheduler import Scheduler
 from swapper.engines import ENGINES
 from swapper.host import failures
 from swapper.host.masks import masked
 from swapper.host.status import JobResult, UnitRefused, UnitStatus
+from swapper.router import parking
 from swapper.router.chores import Chores
 from swapper.router.places import Places
 
@@ -41,6 +51,8 @@ class Systemd(Protocol):
 
 AGAIN = 0.5
 """Seconds until a stop is asked for again of which systemd could not be told; it was tried for longer than that."""
+
+_NOT_PARKED = Failure("model_failed", "Its engine cannot be parked.")
 
 type Signature = tuple[tuple[str, int, int], ...]
 """Files with size and modification time in nanoseconds; another signature is worth another try."""
@@ -73,6 +85,7 @@ class UnitOrders:
         self._progress = progress
         self._attempts: dict[str, int] = {}
         self._signatures: dict[str, Signature] = {}
+        self._looked_at: dict[str, str] = {}
         self._chores = Chores()
 
     def start(self, model: str) -> None:
@@ -85,10 +98,20 @@ class UnitOrders:
         attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
         self._chores.spawn(self._stop(model, self._places.of(model).unit, attempt), f"stop {model}")
 
+    def park(self, model: str) -> None:
+        """Have the model's engine give its GPU memory back."""
+        attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
+        self._chores.spawn(self._park(self._places.of(model), attempt), f"park {model}")
+
+    def wake(self, model: str) -> None:
+        """Have the model's engine take its GPU memory again."""
+        attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
+        self._chores.spawn(self._wake(self._places.of(model), attempt), f"wake {model}")
+
     def changed(self, status: UnitStatus) -> None:
         """Systemd reports a unit."""
         model = self._places.at(status.unit)
-        if model is None:
+        if model is None or self._looks(model, status):
             return
         broken = status.result != "success" and status.active in {ActiveState.FAILED, ActiveState.DEACTIVATING}
         failure = failures.describe(status) if broken else None
@@ -126,13 +149,66 @@ class UnitOrders:
 
     async def _start(self, model: Model, attempt: int) -> None:
         name = model.name
-        failure, self._signatures[name] = await asyncio.to_thread(lambda: (obstacle(model), _signature(model)))
+        failure, signature, size = await asyncio.to_thread(
+            lambda: (obstacle(model), _signature(model), weight(model) if model.park else 0)
+        )
+        self._signatures[name] = signature
         if self._attempts[name] != attempt:
             return
+        if model.park:
+            self._dispatch(Weighed(name, size))
         if failure is None:
             failure = await self._start_unit(model)
         if failure is not None and self._attempts[name] == attempt:
             self._dispatch(StartRefused(name, failure))
+
+    def _looks(self, model: Model, status: UnitStatus) -> bool:
+        """Whether it must be found out first if an engine that runs, and that nobody here started, is parked."""
+        name = model.name
+        if status.active is not ActiveState.ACTIVE:
+            self._looked_at.pop(name, None)
+            return False
+        if self._looked_at.get(name) == status.invocation:
+            return True
+        record = self._scheduler.record(name)
+        if record is None or record.state.running or ENGINES[model.engine].parking(model) is None:
+            return False
+        self._looked_at[name] = status.invocation
+        # Until that is known it counts as a model that holds its GPUs and cannot serve.
+        self._dispatch(UnitChanged(name, ActiveState.ACTIVATING, status.invocation))
+        self._chores.spawn(self._look(model, status), f"look at {name}")
+        return True
+
+    async def _look(self, model: Model, status: UnitStatus) -> None:
+        name, how = model.name, ENGINES[model.engine].parking(model)
+        parked = None
+        while how is not None and self._looked_at.get(name) == status.invocation:
+            parked = await parking.parked(model.socket, how.parked)
+            if parked is not None:
+                break
+            await asyncio.sleep(AGAIN)
+        size = await asyncio.to_thread(weight, model)
+        if self._looked_at.get(name) != status.invocation:
+            return
+        del self._looked_at[name]
+        self._dispatch(Weighed(name, size))
+        news = UnitChanged(name, ActiveState.ACTIVE, status.invocation, slots=status.slots, parked=bool(parked))
+        self._dispatch(news)
+
+    async def _park(self, model: Model, attempt: int) -> None:
+        how = ENGINES[model.engine].parking(model)
+        failure = await parking.tell(model.name, model.socket, how.park, model.unit) if how else _NOT_PARKED
+        if self._attempts[model.name] == attempt:
+            if failure is not None:
+                text = "%s is stopped, for it could not be parked: %s"
+                _LOG.warning(text, model.name, failure.message, extra={"MODEL": model.name})
+            self._dispatch(Parked(model.name, failure))
+
+    async def _wake(self, model: Model, attempt: int) -> None:
+        how = ENGINES[model.engine].parking(model)
+        failure = await parking.tell(model.name, model.socket, how.wake, model.unit) if how else _NOT_PARKED
+        if self._attempts[model.name] == attempt:
+            self._dispatch(Woken(model.name, failure))
 
     async def _start_unit(self, model: Model) -> Failure | None:
         """Start the unit; the failure that systemd does not report as a change of the unit, if any."""
@@ -188,6 +264,13 @@ def obstacle(model: Model) -> Failure | None:
         f"The files of {model.name} are not complete: {what}.",
         "Wait for the download, or correct `model` in the configuration.",
     )
+
+
+def weight(model: Model) -> int:
+    """Bytes of host memory that a model takes while it is parked: as large as its weights. Looks at the disk."""
+    if model.park_level > 1:
+        return 0
+    return sum(max(size, 0) for _, size, _ in map(_signed, ENGINES[model.engine].cached(model)))
 
 
 def _signature(model: Model) -> Signature:

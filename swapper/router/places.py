@@ -24,18 +24,18 @@ class Places:
         self._index()
 
     def apply(self, config: Config) -> None:
-        """Another configuration is in force; what is resident stays where it is."""
+        """Another configuration is in force; what runs stays where it is."""
         known = {model.name: model for model in self.config.models} | self._former
         self.config = config
         units = {model.name: model.unit for model in config.models}
         self._former = {
-            name: model for name, model in known.items() if self._resident(name) and units.get(name) != model.unit
+            name: model for name, model in known.items() if self._running(name) and units.get(name) != model.unit
         }
         self._index()
 
     def note(self, change: Announce) -> None:
         """A model's state has changed: where it ran is the past once it runs no more."""
-        if not change.new.resident and self._former.pop(change.model, None) is not None:
+        if not change.new.running and self._former.pop(change.model, None) is not None:
             self._index()
 
     def of(self, name: str) -> Model:
@@ -61,9 +61,9 @@ class Places:
         """
         return str(self.of(name).socket) if self._former else self._sockets[name]
 
-    def _resident(self, name: str) -> bool:
+    def _running(self, name: str) -> bool:
         record = self._scheduler.record(name)
-        return record is not None and record.state.resident
+        return record is not None and record.state.running
 
     def _index(self) -> None:
         self._by_unit = {model.unit: model for model in (*self._former.values(), *self.config.models)}

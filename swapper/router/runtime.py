@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from swapper.core import failures
-from swapper.core.actions import Abort, Action, Admit, Announce, Reject, StartUnit, StopUnit
+from swapper.core.actions import Abort, Action, Admit, Announce, ParkUnit, Reject, StartUnit, StopUnit, WakeUnit
 from swapper.core.events import Event, RequestArrived, RequestOver, TimePassed
 from swapper.core.model import Failure, State
 from swapper.core.scheduler import Scheduler
@@ -44,6 +44,12 @@ class Orders(Protocol):
 
     def stop(self, model: str) -> None:
         """Have the model's unit stopped."""
+
+    def park(self, model: str) -> None:
+        """Have the model's engine parked."""
+
+    def wake(self, model: str) -> None:
+        """Have the model's engine woken."""
 
 
 class Ticket:
@@ -180,6 +186,11 @@ class Runtime:
                 case StopUnit():
                     self._forget(self._socket_of(action.model))
                     self._orders.stop(action.model)
+                case ParkUnit():
+                    self._forget(self._socket_of(action.model))
+                    self._orders.park(action.model)
+                case WakeUnit():
+                    self._orders.wake(action.model)
                 case Announce():
                     self._announce(action)
                 case _:

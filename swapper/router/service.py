@@ -32,6 +32,7 @@ from swapper.router.explain import Explainer
 from swapper.router.feed import Feed
 from swapper.router.gpus import Gpus
 from swapper.router.guard import Guard
+from swapper.router.headroom import Headroom
 from swapper.router.late import LateApplication, LateMedia
 from swapper.router.measured import Measured
 from swapper.router.orders import UnitOrders
@@ -92,7 +93,9 @@ class Router:
         self._situation = Situation(self._scheduler, self._feed, self._runtime)
         self._measured = Measured(self._places, self._scheduler)
         self._gpus = Gpus(gpus.read, self._measured.seen)
+        self._meminfo = meminfo
         self._ahead = ReadAhead(self._places, self._scheduler, partial(pages.available, meminfo))
+        self._headroom = Headroom(self._scheduler, self._runtime.dispatch, partial(pages.memory, meminfo))
         self._profiles = Profiles(self._places, self._scheduler, self._runtime.dispatch)
         self._explain = Explainer(self._places, self._scheduler, self._feed, _tail)
         self._units: Units | None = None
@@ -109,6 +112,7 @@ class Router:
         self._runtime.watch(self._stats.changed)
         self._runtime.watch(self._gpus.note)
         self._runtime.watch(self._ahead.note)
+        self._runtime.watch(self._headroom.note)
         self._runtime.watch(self._announced)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -159,6 +163,7 @@ class Router:
         await self._chores.close()
         await self._gpus.close()
         await self._ahead.close()
+        await self._headroom.close()
         await self._profiles.close()
         if self._application is not None:
             await self._application.close()
@@ -206,8 +211,8 @@ class Router:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing would be missed if the router ended: no connection, no request, no resident."""
-        residents = any(record.state.resident for record in self._scheduler.records())
+        """Whether nothing would be missed if the router ended: no connection, no request, no model that runs."""
+        residents = any(record.state.running for record in self._scheduler.records())
         return not (self.connections or residents or self._runtime.requests)
 
     @property
@@ -247,7 +252,8 @@ class Router:
         async with self._applying:
             config = self._config
             self._guard.apply(config)
-            event = specs.applied(config, await specs.read_pins(self._units, config))
+            total = (await asyncio.to_thread(pages.memory, self._meminfo))[1]
+            event = specs.applied(config, await specs.read_pins(self._units, config), total)
             self._places.apply(config)
             self._runtime.dispatch(event)
             if self._front is not None:
@@ -334,7 +340,7 @@ class Router:
         notify.status(self._status())
 
     def _status(self) -> str:
-        resident = [f"{r.name} {r.state}" for r in self._scheduler.records() if r.state.resident]
+        resident = [f"{r.name} {r.state}" for r in self._scheduler.records() if r.state.running]
         waiting = list(self._scheduler.claims)
         words = [
             f"{', '.join(resident) or 'No model'} of {len(self._places.config.models)}",

@@ -53,12 +53,14 @@ def parse_pin(value: str | None) -> tuple[int, ...] | None:
     return tuple(int(word) for word in words) if all(word.isdecimal() for word in words) else None
 
 
-def applied(config: Config, pins: Mapping[str, tuple[int, ...]]) -> ConfigApplied:
-    """The configuration as the scheduler's event."""
+def applied(config: Config, pins: Mapping[str, tuple[int, ...]], memory: int = 0) -> ConfigApplied:
+    """The configuration as the scheduler's event; the host has so many bytes of memory."""
+    park_memory = config.router.park_memory
     return ConfigApplied(
         models=tuple(_spec(config, model, pins.get(model.name)) for model in config.models),
         gpus=tuple(Gpu(gpu.index, gpu.policy) for gpu in config.gpus),
         turns=config.turns,
+        park_memory=memory // 2 if park_memory is None else park_memory,
     )
 
 

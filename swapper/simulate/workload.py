@@ -90,7 +90,9 @@ class Workload:
         known = {model.name: model for model in config.models}
         strange = [model.spec.name for model in self.models if model.spec.name not in known]
         models = tuple(
-            replace(model, spec=config.spec(known[model.spec.name])) if model.spec.name in known else model
+            replace(model, spec=replace(config.spec(known[model.spec.name]), park=False))  # no engine here can be
+            if model.spec.name in known
+            else model
             for model in self.models
         )
         gpus = {gpu.index: gpu for gpu in self.gpus} | {gpu.index: Gpu(gpu.index, gpu.policy) for gpu in config.gpus}

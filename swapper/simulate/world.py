@@ -14,7 +14,7 @@ from itertools import count
 from math import inf
 from typing import NamedTuple, Protocol, assert_never
 
-from swapper.core.actions import Abort, Action, Admit, Announce, Reject, StartUnit, StopUnit
+from swapper.core.actions import Abort, Action, Admit, Announce, ParkUnit, Reject, StartUnit, StopUnit, WakeUnit
 from swapper.core.events import ConfigApplied, Event, RequestArrived, RequestOver, TimePassed, UnitChanged
 from swapper.core.model import State
 from swapper.simulate.host import Host, Misconduct, Unit
@@ -164,10 +164,8 @@ class World:
                     self._admit(action)
                 case Announce():
                     self._announced(action)
-                case StartUnit():
-                    self._host.start(self._host.units[action.model], self.now)
-                case StopUnit():
-                    self._host.stop(self._host.units[action.model], self.now)
+                case StartUnit() | StopUnit() | ParkUnit() | WakeUnit():
+                    self._obey(action)
                 case Reject():
                     request = self._waited(action)
                     request.unit.tally.rejected += 1
@@ -179,6 +177,18 @@ class World:
                     assert_never(action)
         if self._after is not None:
             self._after()
+
+    def _obey(self, action: StartUnit | StopUnit | ParkUnit | WakeUnit) -> None:
+        unit = self._host.units[action.model]
+        match action:
+            case StartUnit():
+                self._host.start(unit, self.now)
+            case StopUnit():
+                self._host.stop(unit, self.now)
+            case ParkUnit() | WakeUnit():
+                raise Misconduct(f"{unit.name} was to be parked or woken: nobody on this host can be")
+            case _:
+                assert_never(action)
 
     def _admit(self, action: Admit) -> None:
         request = self._waited(action)

@@ -16,6 +16,10 @@ def in_model(keys: str) -> str:
     return f"models:\n  x: {{engine: llama, model: x, {keys}}}"
 
 
+def in_vllm(keys: str) -> str:
+    return in_model(keys).replace("llama", "vllm")
+
+
 def test_five_mistakes_are_five_messages(mistakes: Mistakes) -> None:
     assert mistakes("""\
         modles: {}
@@ -85,7 +89,12 @@ def test_five_mistakes_are_five_messages(mistakes: Mistakes) -> None:
         (in_model("aliases: [x]"), "0.yaml:2: model 'x': alias 'x' is taken (by itself)"),
         (in_model("aliases: [y, y]"), "0.yaml:2: model 'x': alias 'y' is taken (by itself)"),
         (in_model("capabilities: [chatt]"), "0.yaml:2: model 'x': 'capabilities' cannot be 'chatt' (did you mean"),
-        (in_model("on_swap: park"), "0.yaml:2: model 'x' has no 'on_swap'"),
+        (in_model("on_swap: park"), "0.yaml:2: model 'x' cannot be parked (llama-server reads its file again"),
+        (in_model("on_swap: sleep"), "0.yaml:2: model 'x': 'on_swap' cannot be 'sleep'"),
+        (in_model("park_level: 1"), "0.yaml:2: model 'x': 'park_level' is not for engine 'llama'"),
+        (in_vllm("park_level: 3"), "0.yaml:2: model 'x': 'park_level' is 1 or 2"),
+        (in_vllm("args: [--enable-sleep-mode]"), "0.yaml:2: model 'x': 'args' cannot have '--enable-sleep-mode'"),
+        (in_vllm("env: {VLLM_SERVER_DEV_MODE: 1}"), "0.yaml:2: model 'x': 'env' cannot have 'VLLM_SERVER_DEV_MODE'"),
         (in_model("ttl: 1h, ttl: 2h"), "0.yaml:2: 'ttl' stands twice in model 'x' (first in line 2)"),
     ],
 )  # fmt: skip

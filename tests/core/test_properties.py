@@ -4,18 +4,22 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from swapper.core.actions import Abort, Action, Admit, Announce, Reject, StartUnit, StopUnit
+from swapper.core.actions import Abort, Action, Admit, Announce, ParkUnit, Reject, StartUnit, StopUnit, WakeUnit
 from swapper.core.events import (
     ActiveState,
     AvailabilityChanged,
     ConfigApplied,
     Event,
+    MemoryShort,
+    Parked,
     RequestArrived,
     RequestOver,
     StartRefused,
     TimePassed,
     UnitChanged,
     UnloadAsked,
+    Weighed,
+    Woken,
 )
 from swapper.core.invariants import validate
 from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State, Turns
@@ -39,17 +43,20 @@ specs = st.builds(
     queue=st.sampled_from([None, 0, 2]),
     queue_timeout=st.sampled_from([None, None, 3.0, 45.0]),
     priority=st.sampled_from([-1, 0, 0, 1]),
+    park=st.booleans(),
     fingerprint=st.sampled_from("12"),
 )
 configs = st.builds(
-    lambda chosen, policies, turns: ConfigApplied(
+    lambda chosen, policies, turns, memory: ConfigApplied(
         tuple(_named(spec, name) for name, spec in chosen.items()),
         tuple(Gpu(i, p) for i, p in enumerate(policies)),
         turns,
+        memory,
     ),
     st.dictionaries(models, specs, min_size=1),
     st.lists(st.sampled_from(Policy), max_size=2),
     st.sampled_from([Turns(), Turns(20.0, 0.5), Turns(0.0, 1.0)]),
+    st.sampled_from([0, 10, 100]),
 )
 
 
@@ -73,6 +80,7 @@ class Histories(RuleBasedStateMachine):
         self.units = dict.fromkeys(NAMES, ActiveState.INACTIVE)
         self.ids = dict.fromkeys(NAMES, "")
         self.jobs: dict[str, str] = {}
+        self.asleep: set[str] = set()
         self.feed(ConfigApplied(tuple(_named(ModelSpec("?"), name) for name in NAMES), (Gpu(0),)))
 
     def feed(self, event: Event) -> None:
@@ -92,7 +100,14 @@ class Histories(RuleBasedStateMachine):
                 self.jobs[action.model] = "start"
             case StopUnit():
                 self.jobs[action.model] = "stop"
+            case ParkUnit():
+                assert action.model not in self.leased.values()
+                self.jobs[action.model] = "park"
+            case WakeUnit():
+                self.jobs[action.model] = "wake"
             case Admit():
+                assert self.jobs.get(action.model) not in {"park", "wake"}, "an engine that sleeps gets a request"
+                assert action.model not in self.asleep, "an engine that sleeps gets a request"
                 self.leased[action.request] = action.model
                 self.waited(action.request, at_least=action.loading)
             case Reject():
@@ -114,6 +129,8 @@ class Histories(RuleBasedStateMachine):
         if self.units[name] in {ActiveState.INACTIVE, ActiveState.FAILED} and state is ActiveState.ACTIVATING:
             self.invocations += 1
             self.ids[name] = str(self.invocations)
+        if state not in {ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING}:
+            self.asleep.discard(name)
         self.units[name] = state
         self.feed(UnitChanged(name, state, self.ids[name], failure, slots, took=2.0))
 
@@ -146,6 +163,9 @@ class Histories(RuleBasedStateMachine):
     def job_makes_progress(self, data: st.DataObject, works: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.jobs)))
         failure = Failure("model_failed", "broken")
+        if self.jobs[name] in {"park", "wake"}:
+            self.sleeps_or_wakes(name, works=works == "works" and self.units[name] is ActiveState.ACTIVE)
+            return
         if self.jobs[name] == "stop":
             if self.units[name] in {ActiveState.ACTIVE, ActiveState.ACTIVATING}:
                 self.report(name, ActiveState.DEACTIVATING)
@@ -169,9 +189,40 @@ class Histories(RuleBasedStateMachine):
             del self.jobs[name]
             self.report(name, ActiveState.ACTIVE)
 
+    def sleeps_or_wakes(self, name: str, *, works: bool) -> None:
+        failure = None if works else Failure("model_failed", "it does not do that")
+        if self.jobs.pop(name) == "park":
+            if works:
+                self.asleep.add(name)
+            self.feed(Parked(name, failure))
+        else:
+            self.asleep.discard(name)
+            self.feed(Woken(name, failure))
+
+    @rule(name=models, weight=st.sampled_from([0, 5, 30, 200]))
+    def weighed(self, name: str, weight: int) -> None:
+        self.feed(Weighed(name, weight))
+
+    @rule()
+    def memory_runs_short(self) -> None:
+        before = [record.name for record in self.scheduler.records() if record.state is State.PARKED]
+        self.feed(MemoryShort())
+        after = [record.name for record in self.scheduler.records() if record.state is State.PARKED]
+        assert len(after) == max(len(before) - 1, 0)
+
+    @rule(name=models)
+    def somebody_started_and_parked_it(self, name: str) -> None:
+        record = self.scheduler.record(name)
+        if record is not None and not record.state.running and name not in self.jobs:
+            self.invocations += 1
+            self.ids[name], self.units[name] = str(self.invocations), ActiveState.ACTIVE
+            self.asleep.add(name)
+            self.feed(UnitChanged(name, ActiveState.ACTIVE, self.ids[name], parked=True))
+
     @rule(name=models, state=st.sampled_from(ActiveState), new=st.booleans(), broken=st.booleans())
     def somebody_interferes(self, name: str, state: ActiveState, *, new: bool, broken: bool) -> None:
         if new:
+            self.asleep.discard(name)
             self.invocations += 1
             self.ids[name] = str(self.invocations)
         self.report(name, state, Failure("model_failed", "by hand") if broken else None)
@@ -228,6 +279,9 @@ class Histories(RuleBasedStateMachine):
         assert not self.waiting, [(r.name, r.state, r.waiting) for r in self.scheduler.records()]
 
     def obey(self, name: str) -> None:
+        if self.jobs[name] in {"park", "wake"}:
+            self.sleeps_or_wakes(name, works=self.units[name] is ActiveState.ACTIVE)
+            return
         job = self.jobs.pop(name)
         if job == "stop":
             self.report(name, ActiveState.INACTIVE)

@@ -9,14 +9,15 @@ asks and stops it.  (``tests/run --vllm`` has the real one.)
 - There is a process for the engine besides the server's; if that one dies, the server exits.
 - SIGTERM closes the socket and then waits for open requests; a stream stops and waits until its client closes.  So does
   the real one if the client does not read; one that reads gets ``finish_reason: abort``: set STANDIN_ON_TERM=abort.
-- Requests hang while it sleeps, and ``/health`` goes on to answer 200.
+- Requests hang while it sleeps, and ``/health`` goes on to answer 200.  After level 2 its weights have to be loaded
+  again (``/collective_rpc``), or its words are nonsense.  STANDIN_SLEEP=refuse or STANDIN_WAKE=refuse: it says 500.
 - ``/v1/realtime`` is there with ``--hf-overrides '{"architectures": ["Qwen3ASRRealtimeGeneration"]}'`` only; SIGTERM
   closes its WebSockets at once.
 
 It answers with ``reply.txt`` from the model's folder; ``LOOP`` in the message makes it go on until ``max_tokens``.
 STANDIN_LOAD_SECONDS is how long the load takes (0.2), STANDIN_TOKEN_SECONDS how long a word takes in a stream (0.005).
 ``GET /standin/argv`` tells the command line and the environment it was started with, ``GET /standin/body`` the bytes of
-the last chat that it was sent.
+the last chat that it was sent, ``GET /standin/slept`` how many requests came while it slept.
 """
 
 import argparse
@@ -41,6 +42,8 @@ from aiohttp import web
 LOAD_SECONDS = float(os.environ.get("STANDIN_LOAD_SECONDS", "0.2"))
 TOKEN_SECONDS = float(os.environ.get("STANDIN_TOKEN_SECONDS", "0.005"))
 ABORTS_ON_TERM = os.environ.get("STANDIN_ON_TERM") == "abort"
+REFUSES = {what for what in ("sleep", "wake") if os.environ.get(f"STANDIN_{what.upper()}") == "refuse"}
+TAGS = frozenset({"weights", "kv_cache"})
 DEVELOPER = os.environ.get("VLLM_SERVER_DEV_MODE") == "1"
 SEGMENT = 5 * 16000 * 2
 SOUNDS = (b"RIFF", b"OggS", b"ID3", b"\xff\xfb", b"fLaC")
@@ -85,13 +88,16 @@ class Engine:
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     open_requests: int = 0
     last_body: bytes = b""
+    asleep: frozenset[str] = frozenset()
+    loaded: bool = True
+    disturbed: int = 0
 
     def words(self, text: str, body: dict[str, Any]) -> list[str]:
         """The words of the reply, no more than the body's max_tokens."""
         most = int(body.get("max_completion_tokens") or body.get("max_tokens") or self.options.context)
         if "LOOP" in json.dumps(body.get("messages", "")):
             return [f" loop{number % 32:03}" for number in range(most)]
-        first, *rest = text.split(" ")
+        first, *rest = text.split(" ") if self.loaded else ["nonsense"]
         return [first, *(f" {word}" for word in rest)][:most]
 
     def check_name(self, name: object) -> None:
@@ -118,6 +124,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     engine.quiet.clear()
     try:
         if request.path.startswith("/v1/") and request.method == "POST":
+            engine.disturbed += not engine.awake.is_set()
             await engine.awake.wait()
         return await handler(request)
     except Problem as problem:
@@ -356,14 +363,37 @@ async def was_sent(request: web.Request) -> web.Response:
 
 async def sleep(request: web.Request) -> web.Response:
     """POST /sleep?level=1."""
-    request.app[ENGINE].awake.clear()
-    return web.json_response({"status": "sleeping", "level": int(request.query.get("level", "1"))})
+    if "sleep" in REFUSES:
+        return web.json_response({"error": "cannot sleep"}, status=500)
+    engine = request.app[ENGINE]
+    engine.awake.clear()
+    engine.asleep = TAGS
+    engine.loaded = engine.loaded and request.query.get("level", "1") == "1"
+    return web.Response()
 
 
 async def wake_up(request: web.Request) -> web.Response:
-    """POST /wake_up."""
-    request.app[ENGINE].awake.set()
-    return web.json_response({"status": "awake", "tags": None})
+    """POST /wake_up, of all or of some (?tags=weights)."""
+    if "wake" in REFUSES:
+        return web.json_response({"error": "cannot wake"}, status=500)
+    engine = request.app[ENGINE]
+    engine.asleep -= frozenset(request.query.getall("tags", list(TAGS)))
+    if not engine.asleep:
+        engine.awake.set()
+    return web.Response()
+
+
+async def collective_rpc(request: web.Request) -> web.Response:
+    """POST /collective_rpc."""
+    engine = request.app[ENGINE]
+    if (await request.json())["method"] == "reload_weights" and "weights" not in engine.asleep:
+        engine.loaded = True
+    return web.json_response({"results": [None]})
+
+
+async def slept(request: web.Request) -> web.Response:
+    """GET /standin/slept."""
+    return web.json_response({"disturbed": request.app[ENGINE].disturbed})
 
 
 async def is_sleeping(request: web.Request) -> web.Response:
@@ -383,7 +413,9 @@ def application(engine: Engine) -> web.Application:
     app.router.add_get("/health", health)
     app.router.add_get("/standin/argv", started_with)
     app.router.add_get("/standin/body", was_sent)
+    app.router.add_get("/standin/slept", slept)
     if DEVELOPER:
+        app.router.add_post("/collective_rpc", collective_rpc)
         app.router.add_post("/sleep", sleep)
         app.router.add_post("/wake_up", wake_up)
         app.router.add_get("/is_sleeping", is_sleeping)

@@ -23,6 +23,12 @@ class Systemd:
     def stop(self, model: str) -> None:
         self.told.append(f"stop {model}")
 
+    def park(self, model: str) -> None:
+        self.told.append(f"park {model}")
+
+    def wake(self, model: str) -> None:
+        self.told.append(f"wake {model}")
+
 
 class Asker:
     """Notes what it is told; may do something then."""

@@ -71,7 +71,7 @@ def details(catalog: Catalog, model: Model) -> Details:
         since=catalog.feed.since(model.name),
         unit=unit,
         invocation=record.invocation,
-        status_text=status.status_text if status is not None and record.state.resident else "",
+        status_text=status.status_text if status is not None and record.state.running else "",
         progress=catalog.feed.percent(model.name),
         gpus=tuple(demand.gpu for demand in record.spec.demands),
         memory=tuple(MemoryUse(use.gpu, use.declared, use.measured, use.exceeds) for use in uses),

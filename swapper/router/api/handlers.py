@@ -162,12 +162,12 @@ class Api:
             self._parts.runtime.dispatch(UnloadAsked(model.name))
             try:
                 async with asyncio.timeout(model.drain_timeout + STOPPING):
-                    while self._resident(model):
+                    while self._running(model):
                         change = await anext(changes, None)
                         if change is None:
                             raise ApiError("router_stopping", "The router is being stopped.", "Send the request again.",
                                            retry_after=1.0)  # fmt: skip
-                        if change.model == model.name and not change.new.resident:
+                        if change.model == model.name and not change.new.running:
                             break  # it may have been started again since
             except TimeoutError:
                 raise ApiError("model_stuck", f"The unit of {model.name} does not stop.",
@@ -232,9 +232,9 @@ class Api:
     def _named(self, request: web.Request) -> Model:
         return self._parts.directory.find(request.match_info["model"])
 
-    def _resident(self, model: Model) -> bool:
+    def _running(self, model: Model) -> bool:
         record = self._parts.runtime.scheduler.record(model.name)
-        return record is not None and record.state.resident
+        return record is not None and record.state.running
 
 
 def _exposition() -> Callable[[Parts, str], Awaitable[tuple[bytes, str]]]:
