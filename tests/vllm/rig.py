@@ -62,22 +62,24 @@ def unit(model: str) -> str:
 
 
 class _Unix(http.client.HTTPConnection):
-    def __init__(self, model: str) -> None:
-        super().__init__("engine", timeout=PATIENCE)
+    def __init__(self, model: str, timeout: float) -> None:
+        super().__init__("engine", timeout=timeout)
         self._path = f"/run/swapper/vllm@{model}/http.sock"
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
-def engine(model: str, method: str, path: str, body: bytes | None = None) -> Answer:
+def engine(model: str, method: str, path: str, body: bytes | None = None, *, timeout: float = PATIENCE) -> Answer:
     """Ask an engine itself, past the router.
 
     Raises:
         ConnectionRefusedError: It does not listen.
+        TimeoutError: It does not answer in time.
     """
-    with contextlib.closing(_Unix(model)) as connection:
+    with contextlib.closing(_Unix(model, timeout)) as connection:
         connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         return Answer(response.status, dict(response.getheaders()), response.read())
