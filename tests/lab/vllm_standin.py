@@ -11,13 +11,15 @@ asks and stops it.  (``tests/run --vllm`` has the real one.)
   the real one if the client does not read; one that reads gets ``finish_reason: abort``: set STANDIN_ON_TERM=abort.
 - Requests hang while it sleeps, and ``/health`` goes on to answer 200.  After level 2 its weights have to be loaded
   again (``/collective_rpc``), or its words are nonsense.  STANDIN_SLEEP=refuse or STANDIN_WAKE=refuse: it says 500.
+  Its engine does one such thing after the other, each in STANDIN_SLEEP_SECONDS (0), also for a client that has left.
 - ``/v1/realtime`` is there with ``--hf-overrides '{"architectures": ["Qwen3ASRRealtimeGeneration"]}'`` only; SIGTERM
   closes its WebSockets at once.
 
 It answers with ``reply.txt`` from the model's folder; ``LOOP`` in the message makes it go on until ``max_tokens``.
 STANDIN_LOAD_SECONDS is how long the load takes (0.2), STANDIN_TOKEN_SECONDS how long a word takes in a stream (0.005).
 ``GET /standin/argv`` tells the command line and the environment it was started with, ``GET /standin/body`` the bytes of
-the last chat that it was sent, ``GET /standin/slept`` how many requests came while it slept.
+the last chat that it was sent, ``GET /standin/slept`` how many requests came while it slept,
+and whether it falls asleep or wakes just now.
 """
 
 import argparse
@@ -43,6 +45,7 @@ LOAD_SECONDS = float(os.environ.get("STANDIN_LOAD_SECONDS", "0.2"))
 TOKEN_SECONDS = float(os.environ.get("STANDIN_TOKEN_SECONDS", "0.005"))
 ABORTS_ON_TERM = os.environ.get("STANDIN_ON_TERM") == "abort"
 REFUSES = {what for what in ("sleep", "wake") if os.environ.get(f"STANDIN_{what.upper()}") == "refuse"}
+SLEEP_SECONDS = float(os.environ.get("STANDIN_SLEEP_SECONDS", "0"))
 TAGS = frozenset({"weights", "kv_cache"})
 DEVELOPER = os.environ.get("VLLM_SERVER_DEV_MODE") == "1"
 SEGMENT = 5 * 16000 * 2
@@ -91,6 +94,7 @@ class Engine:
     asleep: frozenset[str] = frozenset()
     loaded: bool = True
     disturbed: int = 0
+    core: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def words(self, text: str, body: dict[str, Any]) -> list[str]:
         """The words of the reply, no more than the body's max_tokens."""
@@ -365,10 +369,15 @@ async def sleep(request: web.Request) -> web.Response:
     """POST /sleep?level=1."""
     if "sleep" in REFUSES:
         return web.json_response({"error": "cannot sleep"}, status=500)
-    engine = request.app[ENGINE]
-    engine.awake.clear()
-    engine.asleep = TAGS
-    engine.loaded = engine.loaded and request.query.get("level", "1") == "1"
+    engine, keeps = request.app[ENGINE], request.query.get("level", "1") == "1"
+
+    async def work() -> None:
+        async with engine.core:
+            engine.awake.clear()
+            await asyncio.sleep(SLEEP_SECONDS)
+            engine.asleep, engine.loaded = TAGS, engine.loaded and keeps
+
+    await asyncio.shield(work())
     return web.Response()
 
 
@@ -376,10 +385,16 @@ async def wake_up(request: web.Request) -> web.Response:
     """POST /wake_up, of all or of some (?tags=weights)."""
     if "wake" in REFUSES:
         return web.json_response({"error": "cannot wake"}, status=500)
-    engine = request.app[ENGINE]
-    engine.asleep -= frozenset(request.query.getall("tags", list(TAGS)))
-    if not engine.asleep:
-        engine.awake.set()
+    engine, tags = request.app[ENGINE], frozenset(request.query.getall("tags", list(TAGS)))
+
+    async def work() -> None:
+        async with engine.core:
+            await asyncio.sleep(SLEEP_SECONDS)
+            engine.asleep -= tags
+            if not engine.asleep:
+                engine.awake.set()
+
+    await asyncio.shield(work())
     return web.Response()
 
 
@@ -393,12 +408,14 @@ async def collective_rpc(request: web.Request) -> web.Response:
 
 async def slept(request: web.Request) -> web.Response:
     """GET /standin/slept."""
-    return web.json_response({"disturbed": request.app[ENGINE].disturbed})
+    engine = request.app[ENGINE]
+    return web.json_response({"disturbed": engine.disturbed, "at_work": engine.core.locked()})
 
 
 async def is_sleeping(request: web.Request) -> web.Response:
     """GET /is_sleeping."""
-    return web.json_response({"is_sleeping": not request.app[ENGINE].awake.is_set()})
+    async with request.app[ENGINE].core:
+        return web.json_response({"is_sleeping": not request.app[ENGINE].awake.is_set()})
 
 
 def application(engine: Engine) -> web.Application:

@@ -1,6 +1,7 @@
 """Models of vLLM (its stand-in) that are parked when others need their place, and woken when they are asked for."""
 
 import contextlib
+import http.client
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_no_request_reaches_a_model_that_sleeps() -> None:
     changes = [change["new"] for change in ask("GET", "/api/models").json["changes"]]
     assert changes.count("parked") > 3, changes
     for model in (VL, ASR):
-        assert engine(model, "GET", "/standin/slept").json == {"disturbed": 0}
+        assert engine(model, "GET", "/standin/slept").json["disturbed"] == 0
 
 
 def test_it_drains_before_it_is_parked() -> None:
@@ -166,6 +167,36 @@ def test_a_router_that_comes_back_knows_who_is_parked() -> None:
     assert chat("vision").content == SEEN
     assert (invocation(VL), invocation(ASR)) == runs
     assert state(ASR) == "parked"
+
+
+def test_a_router_that_comes_back_waits_for_what_an_engine_is_just_doing() -> None:
+    configure(with_env(VL, 'STANDIN_SLEEP_SECONDS: "3"'))
+    assert chat("vision").content == SEEN
+    run_of_it = invocation(VL)
+    heard: list[int] = []
+
+    def swap_to(ask_for: str) -> threading.Thread:
+        thread = threading.Thread(target=lambda: heard.append(_status_of(ask_for)))
+        thread.start()
+        return thread
+
+    for other, comes in (("asr", "parked"), ("vision", "ready")):
+        asking = swap_to(other)
+        until(lambda: bool(engine(VL, "GET", "/standin/slept").json["at_work"]), "the engine does something about it")
+        run("systemctl", "kill", "--signal=KILL", "swapper.service")
+        asking.join(house.PATIENCE)
+        until(lambda comes=comes: state(VL) == comes, f"it is taken over as {comes}")  # type: ignore[misc]
+    assert chat("vision").content == SEEN
+    assert invocation(VL) == run_of_it
+    assert engine(VL, "GET", "/standin/slept").json["disturbed"] == 0
+
+
+def _status_of(model: str) -> int:
+    """How a request ends whose router is killed meanwhile: 0 for a connection that broke."""
+    try:
+        return chat(model).status
+    except (ConnectionError, http.client.HTTPException):
+        return 0
 
 
 def test_an_operator_ends_a_parked_model() -> None:
