@@ -25,6 +25,15 @@ UNITS = Path("/run/swapper-generator/units.json")
 ROUTER = Path("/usr/lib/systemd/system/swapper.service")
 LAUNCHER = ("/usr/bin/python3", "-IS", "/usr/share/swapper/swapper/launch.py")
 
+KEEPER = ("/usr/bin/python3", "-IS", "/usr/share/swapper/swapper/conversations.py")
+CONVERSATIONS = "swapper/conversations"
+"""Below /var/cache. The folder itself is root's alone (debian/swapper.tmpfiles): all engines run as one user, so only
+what is mounted elsewhere for a unit is for that unit."""
+
+SAVE_SECONDS, RESTORE_SECONDS = 8.0, 20.0
+"""Longest time that conversations may take: less than `TimeoutStopSec=` in llama@.service; no more than half of what
+the start may take, which systemd counts anew for ExecStartPost=."""
+
 HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 """What `ProtectHome=tmpfs` in the template units hides."""
 
@@ -41,6 +50,7 @@ def dropin(model: Model, config: Config) -> str:
     unit = [f"Description={sentence(model.name)} ({model.engine})"]
     unit += [f"RequiresMountsFor={words(*map(str, sorted({model.model, model.mmproj or model.model})))}"]
     service = [*_resources(model), *_visible(model, config), *_environment(model, config), *_command(model, config)]
+    service += _conversations(model)
     head = HEAD.format(file=model.where.file, unit=words(model.unit))
     return "\n".join((head, "[Unit]", *unit, "", "[Service]", *service, ""))
 
@@ -80,6 +90,21 @@ def _command(model: Model, config: Config) -> Iterator[str]:
         launcher += ["--weights", str(path)]
     yield "ExecStart="
     yield f"ExecStart=:{words(*launcher, '--name', model.name, '--')} \\\n    {words(*launch.argv)}"
+
+
+def _conversations(model: Model) -> Iterator[str]:
+    """A folder of its own, and the one who fills it. What goes wrong with that ("-") never stops a start or a stop."""
+    if not model.keep_conversations:
+        return
+    folder, shown = f"{CONVERSATIONS}/{model.engine}@{model.instance}", str(model.conversations)
+    yield f"CacheDirectory={folder}"
+    yield f"BindPaths=/var/cache/{folder}:{shown}"
+    for order, verb, seconds in (
+        ("ExecStartPost", "restore", min(RESTORE_SECONDS, model.load_timeout / 2)),
+        ("ExecStop", "save", SAVE_SECONDS),
+    ):
+        keeper = [*KEEPER, verb, "--socket", str(model.socket), "--folder", shown, "--seconds", f"{seconds:g}"]
+        yield f"{order}=-:{words(*keeper)}"
 
 
 def _visible(model: Model, config: Config) -> Iterator[str]:

@@ -17,6 +17,7 @@ DOWN: dict[str, frozenset[str]] = {
     "profiles": frozenset({"config", "quoting"}),
     "progress": frozenset(),
     "launch": frozenset({"progress"}),
+    "conversations": frozenset(),
     "nvidia": frozenset(),
     "host": frozenset({"core"}),
     "simulate": frozenset({"core", "config"}),
@@ -122,7 +123,8 @@ def test_libraries_are_met_in_one_place() -> None:
 
 
 def test_what_runs_in_other_units_needs_nothing_but_the_standard_library() -> None:
-    needed = {name for file in ("launch", "progress", "nvidia") for name in imports(PACKAGE / f"{file}.py")}
+    inside = ("launch", "progress", "nvidia", "conversations")
+    needed = {name for file in inside for name in imports(PACKAGE / f"{file}.py")}
     assert {name.split(".")[0] for name in needed - {"swapper.progress"}} <= sys.stdlib_module_names
 
 

@@ -67,6 +67,7 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
         park_level=_park_level(section),
         filters=_filters(section),
         loading_message=section.flag("loading_message"),
+        keep_conversations=section.flag("keep_conversations"),
         network=section.flag("network"),
         memory_max=section.parsed("memory_max", size, None),
         capabilities=told or likely,

@@ -88,6 +88,7 @@ class Model:
         park_level: What a parked model keeps: 1 its weights, in host memory; 2 nothing, they are read again.
         filters: What is changed in requests on their way to it; None for nothing.
         loading_message: Whether chats that wait for it while streaming get the reason as reasoning text.
+        keep_conversations: Whether what its slots have in mind outlasts a stop.
         network: Whether the engine sees the network.
         memory_max: Limit of host memory (systemd's `MemoryMax=`); None for no limit.
         capabilities: What it can do, for those who choose a model.
@@ -119,6 +120,7 @@ class Model:
     park_level: int = 1
     filters: Filters | None = None
     loading_message: bool = False
+    keep_conversations: bool = False
     network: bool = False
     memory_max: int | None = None
     capabilities: frozenset[str] = frozenset()
@@ -139,6 +141,11 @@ class Model:
     def socket(self) -> Path:
         """The unix socket that its engine listens on."""
         return RUNTIME_DIR / f"{self.engine}@{self.instance}" / "http.sock"
+
+    @property
+    def conversations(self) -> Path:
+        """Where its engine finds the conversations that it keeps: the unit alone has something mounted there."""
+        return self.socket.with_name("conversations")
 
 
 @dataclass(frozen=True, slots=True)

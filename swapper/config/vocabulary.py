@@ -64,6 +64,7 @@ ENGINES: Mapping[str, Words] = {
             **dict.fromkeys(("-c", "--ctx-size"), "use 'context:'"),
             **dict.fromkeys(("-mm", "--mmproj"), "use 'mmproj:'"),
             **dict.fromkeys(("-np", "--parallel"), "use 'concurrency:'"),
+            "--slot-save-path": "use 'keep_conversations:'",
         },
         # Each request holds a thread. With 500 of them llama-server has none left for /health (seen with 0.7.0), and
         # the watchdog would take a busy engine for a hung one.
@@ -71,7 +72,10 @@ ENGINES: Mapping[str, Words] = {
     ),
     "vllm": Words(
         slots="--max-num-seqs",
-        refused={"mmproj": "vLLM finds it in the model's directory"},
+        refused={
+            "mmproj": "vLLM finds it in the model's directory",
+            "keep_conversations": "vLLM cannot write down what it has in mind",
+        },
         arguments={
             **dict.fromkeys(("--uds", "--host", "--port"), _SOCKET),
             "--api-key": _KEY,

@@ -7,6 +7,7 @@ from swapper.config import Config, Model
 from swapper.engines.base import Kind, Launch, Parking, Told, faults, look, program
 
 METRICS = "LLAMA_ARG_ENDPOINT_METRICS"
+CACHE_IDLE = "LLAMA_ARG_CACHE_IDLE_SLOTS"
 LOAD_MODE, DIRECT = "LLAMA_ARG_LOAD_MODE", "dio"
 
 _SPLIT = re.compile(r"(?P<stem>.*-)(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
@@ -31,9 +32,15 @@ class Llama:
             argv += ["--parallel", str(model.concurrency), "--kv-unified"]
         if "--metrics" not in model.args and METRICS not in dict(model.env):
             argv.append("--metrics")
+        environment = model.env
+        if model.keep_conversations:
+            argv += ["--slot-save-path", str(model.conversations)]
+            # With a pool of context for all, it would empty a slot into its memory when the next one gets something to
+            # do, and only the last conversation could be kept. As a variable, which versions that do not know it leave.
+            environment = ((CACHE_IDLE, "0"), *environment)
         # Its health is good a moment before its loop for requests begins, and a SIGTERM in that moment is lost for good
         # (seen: one stop of 180, under load, hung until its timeout). /slots is answered by the loop.
-        return Launch((*argv, *model.args), model.env, "/health", "/slots")
+        return Launch((*argv, *model.args), environment, "/health", "/slots")
 
     def files(self, model: Model) -> tuple[Path, ...]:
         """All of them are named."""

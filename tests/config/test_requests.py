@@ -42,6 +42,11 @@ def test_limits_of_requests(load_text: Load) -> None:
     assert (model.queue_timeout, model.loading_message) == (None, False)
 
 
+def test_conversations_are_kept_only_where_that_is_said(load_text: Load) -> None:
+    assert only(load_text, "keep_conversations: true").keep_conversations
+    assert not only(load_text, "ttl: 1h").keep_conversations
+
+
 @pytest.mark.parametrize(("keys", "steps"), [("priority: low", -1), ("priority: high", 1), ("ttl: 1h", 0)])
 def test_priorities_are_steps(load_text: Load, keys: str, steps: int) -> None:
     config = load_text(f"models: {{x: {{engine: llama, model: x, {keys}}}}}\nkeys: {{alice: {{priority: high}}}}")

@@ -40,6 +40,13 @@ def test_who_speaks_of_metrics_decides() -> None:
     assert "--metrics" not in argv(replace(LLAMA, env=(("LLAMA_ARG_ENDPOINT_METRICS", "0"),)))
 
 
+def test_conversations_are_kept_where_that_is_said() -> None:
+    kept = ENGINES["llama"].launch(replace(LLAMA, keep_conversations=True, env=(("A", "b"),)), Config())
+    assert kept.argv == (*argv(LLAMA), "--slot-save-path", "/run/swapper/llama@devstral/conversations")
+    assert kept.environment == (("LLAMA_ARG_CACHE_IDLE_SLOTS", "0"), ("A", "b")), "what the model says itself wins"
+    assert ENGINES["llama"].launch(LLAMA, Config()).environment == ()
+
+
 def test_vllm_with_nothing_said() -> None:
     assert argv(VLLM) == (
         *("vllm", "serve", "/m/qwen", "--uds", "/run/swapper/vllm@qwen@2fvl/http.sock"),

@@ -96,6 +96,34 @@ def test_only_what_is_needed_from_home_directories_is_shown() -> None:
     assert values(LLAMA, "BindReadOnlyPaths") == []
 
 
+def test_conversations_have_a_folder_that_is_mounted_for_one_unit_and_somebody_who_fills_it() -> None:
+    model = replace(LLAMA, name="a/b", keep_conversations=True)
+    (folder,) = values(model, "CacheDirectory")
+    assert folder == "swapper/conversations/llama@a@2fb"
+    assert values(model, "BindPaths") == [f"/var/cache/{folder}:/run/swapper/llama@a@2fb/conversations"]
+    keeper = "-:/usr/bin/python3 -IS /usr/share/swapper/swapper/conversations.py"
+    where = "--socket /run/swapper/llama@a@2fb/http.sock --folder /run/swapper/llama@a@2fb/conversations"
+    assert values(model, "ExecStartPost") == [f"{keeper} restore {where} --seconds 20"]
+    assert values(model, "ExecStop") == [f"{keeper} save {where} --seconds 8"]
+
+
+def test_taking_up_conversations_leaves_time_for_the_start() -> None:
+    (restore,) = values(replace(LLAMA, keep_conversations=True, load_timeout=5), "ExecStartPost")
+    assert restore.endswith("--seconds 2.5")
+
+
+def test_who_keeps_no_conversations_has_nothing_of_it() -> None:
+    assert not {"CacheDirectory", "BindPaths", "ExecStartPost", "ExecStop"} & {
+        line.partition("=")[0] for line in lines(LLAMA)
+    }
+
+
+def test_saving_ends_before_systemd_would_end_it() -> None:
+    template = Path(__file__).parents[2] / "units" / "llama@.service"
+    (limit,) = [line for line in template.read_text().splitlines() if line.startswith("TimeoutStopSec=")]
+    assert float(limit.partition("=")[2]) > generator.SAVE_SECONDS
+
+
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Places of its own for the generator; the configuration is `etc/swapper.yaml`."""
