@@ -35,8 +35,12 @@ class Llama:
         environment = model.env
         if model.keep_conversations:
             argv += ["--slot-save-path", str(model.conversations)]
-            # With a pool of context for all, it would empty a slot into its memory when the next one gets something to
-            # do, and only the last conversation could be kept. As a variable, which versions that do not know it leave.
+            # A slot goes to another conversation only if half of the new prompt is like it. At the usual tenth, what
+            # each prompt begins with is enough: a short one takes the slot of a long one, with other slots free.
+            argv += ["--slot-prompt-similarity", "0.5"]
+            # With one pool of context for all, it would empty a slot into its memory when the next one gets something
+            # to do, and only the last conversation could be kept. What is too much for the pool is paid again instead.
+            # As a variable, since versions that do not know it take no notice.
             environment = ((CACHE_IDLE, "0"), *environment)
         # Its health is good a moment before its loop for requests begins, and a SIGTERM in that moment is lost for good
         # (seen: one stop of 180, under load, hung until its timeout). /slots is answered by the loop.

@@ -42,7 +42,9 @@ def test_who_speaks_of_metrics_decides() -> None:
 
 def test_conversations_are_kept_where_that_is_said() -> None:
     kept = ENGINES["llama"].launch(replace(LLAMA, keep_conversations=True, env=(("A", "b"),)), Config())
-    assert kept.argv == (*argv(LLAMA), "--slot-save-path", "/run/swapper/llama@devstral/conversations")
+    assert kept.argv[len(argv(LLAMA)) :] == (
+        *("--slot-save-path", "/run/swapper/llama@devstral/conversations", "--slot-prompt-similarity", "0.5"),
+    )
     assert kept.environment == (("LLAMA_ARG_CACHE_IDLE_SLOTS", "0"), ("A", "b")), "what the model says itself wins"
     assert ENGINES["llama"].launch(LLAMA, Config()).environment == ()
 

@@ -99,6 +99,13 @@ def test_as_many_as_there_are_slots() -> None:
     assert files() == ["0", "1", "made-of"]
 
 
+def test_a_short_one_in_between_takes_nothing_away() -> None:
+    begun()
+    prompt("alpha", "Hello!")
+    prompt("beta", "Hello!")
+    goes_on()
+
+
 def test_over_a_restart_by_hand_and_without_a_router() -> None:
     begun()
     run("systemctl", "stop", "swapper.service")
@@ -135,7 +142,7 @@ def test_no_other_model_and_no_other_user_sees_them() -> None:
         assert "Permission denied" in run(*where, *inside, str(MINE), check=False)
     assert run(*gamma, *inside, str(SHOWN)) == ""
     for user in ("swapper", "nobody"):
-        assert as_user(user, lambda: os.listdir(MINE)) == 13
+        assert as_user(user, lambda: next(MINE.iterdir())) == 13
 
 
 @pytest.mark.parametrize("left", [0, 20, 100_000])
@@ -254,8 +261,8 @@ def test_what_nobody_took_up_for_four_weeks_goes() -> None:
     begun(ONE)
     begun(OTHER)
     run("systemctl", "stop", UNIT)
-    run("touch", "--date=5 weeks ago", str(MINE / "0"), str(MINE))
     run("touch", "--date=3 weeks ago", str(MINE / "1"))
+    run("touch", "--date=5 weeks ago", str(MINE / "0"), str(MINE / "made-of"), str(MINE))
     subprocess.run(["systemd-tmpfiles", "--clean"], check=False, capture_output=True)
     assert files() == ["1", "made-of"]
     goes_on(OTHER)
