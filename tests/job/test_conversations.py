@@ -4,6 +4,7 @@ How much of a prompt an engine had to read is what it says itself (`timings` of 
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.bare import UnixConnection
 from tests.job import house
 from tests.job.house import BASIC, MODELS, chat, configure, journal, main_pid, run, sentence, show, stream
 from tests.job.mishaps import nothing_is_left, override
@@ -24,8 +26,8 @@ KEPT = Path("/var/cache/swapper/conversations")
 MINE = KEPT / UNIT
 SHOWN = Path("/run/swapper/llama@alpha/conversations")
 KEEPING = BASIC.replace("aliases: [first]", "aliases: [first], keep_conversations: true")
-ONE, OTHER = "x y " * 1500, "z w " * 1500
-LONG = 6000
+ONE, OTHER = "x y " * 1000, "z w " * 1000
+LONG = 4000
 """Tokens that each of them has at least: each letter, and each blank, is one."""
 
 
@@ -226,6 +228,18 @@ def test_a_stop_by_hand_cuts_off_who_still_speaks_and_keeps_what_was_said() -> N
     with stream("alpha"):
         run("systemctl", "stop", UNIT)
     assert show(UNIT, "Result") == "success"
+    goes_on()
+
+
+def test_who_does_not_come_by_the_router_and_still_speaks_is_not_waited_for() -> None:
+    begun()
+    with contextlib.closing(UnixConnection(str(SHOWN.with_name("http.sock")))) as connection:
+        body = json.dumps(house.question("alpha", "LOOP", stream=True, max_tokens=2_000_000))
+        connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        assert connection.getresponse().readline().startswith(b"data: ")
+        run("systemctl", "stop", UNIT)
+    run("systemctl", "reset-failed", UNIT, check=False)
+    assert said("the conversation in slot 1 is not kept: it still goes on")
     goes_on()
 
 
