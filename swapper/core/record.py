@@ -1,6 +1,7 @@
 """What the scheduler knows of one model: mutable, owned by the scheduler alone."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from swapper.core.model import Demand, Failure, ModelSpec, State
 from swapper.core.pace import Pace
@@ -26,7 +27,7 @@ class Record:
         slots: How many requests its engine works on at once, as it said when it last ran; None where it did not say.
         pace: How long things take with it.
         loading: Seconds that it has been starting, in all its life, but for the present start.
-        used: When a lease last began or ended.
+        used: When a lease last began or ended, or when it became ready; before all that: endlessly long ago.
         turn: When its present turn began (`core.turns`).
         closes_for: The claimant that it will make room for, once it has served those whom it owes that.
         hold: When its claim is to be looked at again, because the turn of a model in its way is over then.
@@ -60,7 +61,7 @@ class Record:
     slots: int | None = None
     pace: Pace = field(default_factory=Pace)
     loading: float = 0.0
-    used: float = 0.0
+    used: float = -inf
     turn: float = 0.0
     closes_for: str | None = None
     hold: float | None = None

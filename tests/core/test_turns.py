@@ -83,6 +83,16 @@ def test_systemds_own_times_count_where_it_says_them() -> None:
     assert record.pace.loads.known == 3.0
 
 
+@pytest.mark.parametrize("now", [0.0, 0.1, 1e6])
+def test_a_model_that_was_never_used_has_not_just_been_used_whatever_the_clock_says(now: float) -> None:
+    book = Playbook(spec("a"))
+    book.now = now
+    book.ask("a")
+    record = book.scheduler.record("a")
+    assert record is not None
+    assert record.pace.gaps == (math.inf, math.inf)
+
+
 def test_a_claimant_that_leaves_ends_nobodys_turn() -> None:
     book = Playbook(spec("a"), spec("b"), turns=HOLD)
     book.ready("a")
