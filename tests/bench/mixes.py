@@ -4,7 +4,7 @@
 
     alternating   two models on a GPU, a client for each, which asks again 20 ms after each answer
     bursts        three models on a GPU: now and then several requests for one of them within half a second
-    greedy        a GPU: four clients of one model ask without a pause, a patient one asks for another now and then
+    greedy        a GPU: eight clients of one model ask without a pause, a patient one asks for another now and then
     poisson       five models of unequal popularity on two GPUs: independent requests
 
 "ours" is the router as it is installed, with its usual `turns` (min_hold 1 s, swap_share 20 %). For the others the
@@ -39,6 +39,8 @@ SLOTS = 4
 PATIENT = "patient"
 NOTHING = 0.02
 """Seconds that do not count."""
+
+BLOCK = 16 << 20
 
 CALIBRATION = 1000
 """Tokens."""
@@ -99,7 +101,7 @@ def main() -> None:
                     trials.setdefault((name, policy), []).append(trial)
                     loads += (model.load for model in run.seen.models if model.load)
                     stops += (model.stop for model in run.seen.models if model.stop)
-                    print(f"run {number + 1}: {name}, {policy}: {trial.real.makespan:.1f} s", flush=True)
+                    print(f"run {number + 1}: {name}, {policy}: {trial.real.makespan:.1f} s", [(m.spec.name, round(m.load,2), round(m.stop,2)) for m in run.seen.models], flush=True)
     house.reset()
     figures.heading(f"Real llama-servers beside the simulator, {options.runs} times, {options.size_mb} MB a model")
     figures.table([
@@ -127,7 +129,9 @@ def _configure(workload: Workload, size: int) -> None:
     lines = ["router: {read_ahead: false}", "models:"]
     for model in workload.models:
         name, gpu = model.spec.name, model.spec.demands[0].gpu
-        house.write_gguf(name, size_mb=size)
+        with house.write_gguf(name, size_mb=size).open("rb", buffering=0) as file:
+            while file.read(BLOCK):
+                pass  # so that it is in the page cache before the first load as before the others
         lines.append(
             f"  {name}: {{engine: llama, model: {name}.gguf, context: 16384, gpu: {gpu}, concurrency: {SLOTS}, "
             "args: [-lm, none, --threads, '1']}"
@@ -217,7 +221,8 @@ def _bursts(chance: Random) -> Workload:
 
 def _greedy(chance: Random) -> Workload:
     models = (_model("greedy"), _model(PATIENT))
-    greedy = tuple(tuple(Ask(0.0, "greedy", chance.uniform(0.05, 0.15)) for _ in range(50)) for _ in range(SLOTS))
+    # Twice as many as are served at once: so there is no moment in which they all happen to be between two requests.
+    greedy = tuple(tuple(Ask(0.0, "greedy", chance.uniform(0.05, 0.15)) for _ in range(25)) for _ in range(2 * SLOTS))
     patient = tuple(Ask(1.0, PATIENT, 0.1, 1.5) for _ in range(4))
     return Workload("greedy", models, clients=(*greedy, patient))
 

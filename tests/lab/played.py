@@ -1,49 +1,53 @@
 """A workload of the simulator, played to the installed router by real clients, and what was seen of it.
 
 What a request takes is said in seconds there and in tokens here: `rate` of them are taken to come in a second. What
-came of it is a workload again, with the times that were measured: how long each answer really took from its lease to
-its end, the pauses between a client's requests, and loads and stops as the router's journal has them. So the simulator
+came of it is a workload again, with the times that the router's journal has: how long each answer really took from its
+lease to its end, the pauses between a client's requests, as the router saw them, and loads and stops. So the simulator
 can be asked what it makes of the very same run.
 """
 
 import json
-import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from swapper.simulate import journal
 from swapper.simulate.workload import Ask, Workload
 from tests.job import house
 
-_TIMING = re.compile(r"(\w+);dur=([\d.]+)")
-
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One request. Times are of CLOCK_MONOTONIC, in seconds.
+    """One request as the router has it in its journal. Times are of CLOCK_REALTIME, in seconds.
 
     Attributes:
         model: Whom it was for.
-        sent: When the client began to send it.
-        waited: Until it had its lease, as the router says (`Server-Timing`: queue and load).
-        answered: When the answer was complete.
+        arrived: When it was there, body and all.
+        waited: Until it had its lease.
+        over: When its lease ended.
     """
 
     model: str
-    sent: float
+    arrived: float
     waited: float
-    answered: float
+    over: float
+
+    @property
+    def took(self) -> float:
+        """How long it had its lease."""
+        return self.over - self.arrived - self.waited
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of a model's state, as the router wrote it to the journal."""
+    """A change of a model's state, as the router wrote it to the journal, and when (CLOCK_REALTIME, in seconds)."""
 
     model: str
     old: str
     new: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Run:
     @property
     def makespan(self) -> float:
         """From the first request to the end of the last answer."""
-        return max(heard.answered for heard in self.all) - min(heard.sent for heard in self.all)
+        return max(heard.over for heard in self.all) - min(heard.arrived for heard in self.all)
 
     @property
     def stays(self) -> list[str]:
@@ -95,14 +99,14 @@ class Run:
 def play(workload: Workload, rate: float) -> Run:
     """Play it, on a router that runs and has loaded nothing yet, and wait for the last answer."""
     begin = time.monotonic()
-    clients: list[list[Heard]] = [[] for _ in workload.clients]
+    clients: list[list[str]] = [[] for _ in workload.clients]
     asks = list(workload.asks)
-    opened: list[Heard | None] = [None] * len(asks)
+    opened = [""] * len(asks)
 
-    def client(script: Sequence[Ask], heard: list[Heard]) -> None:
+    def client(script: Sequence[Ask], ids: list[str]) -> None:
         for ask in script:
-            _pause(begin + ask.at - time.monotonic() if not heard else ask.think)
-            heard.append(_ask(ask, rate))
+            _pause(ask.think if ids else begin + ask.at - time.monotonic())
+            ids.append(_ask(ask, rate))
 
     def one(position: int, ask: Ask) -> None:
         _pause(begin + ask.at - time.monotonic())
@@ -114,12 +118,13 @@ def play(workload: Workload, rate: float) -> Run:
         thread.start()
     for thread in threads:
         thread.join()
-    answered = tuple(heard for heard in opened if heard is not None)
-    done = tuple(tuple(heard) for heard in clients)
-    assert len(answered) == len(asks), "an open request was not answered"
-    assert list(map(len, done)) == list(map(len, workload.clients)), "a client's request was not answered"
-    lines = _recorded()
-    return Run(done, answered, tuple(_changes(lines)), _seen(workload, lines, begin, done, answered))
+    assert all(opened), "an open request was not answered"
+    assert list(map(len, clients)) == list(map(len, workload.clients)), "a client's request was not answered"
+    lines = _recorded(sum(map(len, (opened, *clients))))
+    heard = dict(_heard(lines))
+    told = tuple(tuple(heard[number] for number in client) for client in clients)
+    seen = tuple(heard[number] for number in opened)
+    return Run(told, seen, tuple(_changes(lines)), _measured(workload, lines, told, seen))
 
 
 def _pause(seconds: float) -> None:
@@ -127,34 +132,44 @@ def _pause(seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _ask(ask: Ask, rate: float) -> Heard:
-    sent = time.monotonic()
+def _ask(ask: Ask, rate: float) -> str:
+    """Ask, and return the request's id."""
     answer = house.chat(ask.model, "LOOP", max_tokens=max(1, round(ask.seconds * rate)))
-    answered = time.monotonic()
     assert answer.status == 200, answer.body
-    timing = {name: float(value) / 1e3 for name, value in _TIMING.findall(answer.headers["Server-Timing"])}
-    return Heard(ask.model, sent, timing["queue"] + timing["load"], answered)
+    return answer.headers["X-Request-Id"]
 
 
-def _recorded() -> list[str]:
-    """What the router that runs has written to the journal."""
-    house.run("journalctl", "--sync")
+def _recorded(requests: int) -> list[str]:
+    """What the router that runs has written to the journal, once it has so many requests."""
     run = house.show("swapper.service", "InvocationID")
-    return house.run("journalctl", f"_SYSTEMD_INVOCATION_ID={run}", "--output=json").splitlines()
+    lines: list[str] = []
+
+    def all_there() -> bool:
+        lines[:] = house.run("journalctl", f"_SYSTEMD_INVOCATION_ID={run}", "--output=json").splitlines()
+        return sum("TOTAL_MS" in json.loads(line) for line in lines) >= requests
+
+    house.until(all_there, f"{requests} requests are in the journal; of more than 50 a second it is told a count only")
+    return lines
+
+
+def _heard(lines: Sequence[str]) -> Iterator[tuple[str, Heard]]:
+    """Requests by their ids."""
+    for entry in map(json.loads, lines):
+        if "TOTAL_MS" in entry:
+            over = int(entry["_SOURCE_REALTIME_TIMESTAMP"]) / 1e6
+            total, queued = (float(entry[key]) / 1e3 for key in ("TOTAL_MS", "QUEUED_MS"))
+            yield entry["REQUEST_ID"], Heard(entry["MODEL"], over - total, queued, over)
 
 
 def _changes(lines: Sequence[str]) -> Iterator[Change]:
     for entry in map(json.loads, lines):
         if "NEW_STATE" in entry:
-            yield Change(entry["MODEL"], entry["OLD_STATE"], entry["NEW_STATE"])
+            at = int(entry["_SOURCE_REALTIME_TIMESTAMP"]) / 1e6
+            yield Change(entry["MODEL"], entry["OLD_STATE"], entry["NEW_STATE"], at)
 
 
-def _seen(
-    workload: Workload,
-    lines: Sequence[str],
-    begin: float,
-    clients: Sequence[Sequence[Heard]],
-    asks: Sequence[Heard],
+def _measured(
+    workload: Workload, lines: Sequence[str], clients: Sequence[Sequence[Heard]], asks: Sequence[Heard]
 ) -> Workload:
     times = {model.spec.name: model for model in journal.read(lines, workload.name).models}
     models = tuple(
@@ -162,17 +177,17 @@ def _seen(
         if model.spec.name in times else model
         for model in workload.models
     )  # fmt: skip
-    opened = sorted(Ask(heard.sent - begin, heard.model, _took(heard)) for heard in asks)
+    begin = min(heard.arrived for some in (asks, *clients) for heard in some)
+    opened = sorted(Ask(heard.arrived - begin, heard.model, heard.took) for heard in asks)
     return replace(workload, models=models, asks=tuple(opened), clients=tuple(_script(c, begin) for c in clients))
 
 
 def _script(client: Sequence[Heard], begin: float) -> tuple[Ask, ...]:
-    ends = [begin, *(heard.answered for heard in client)]
-    return tuple(
-        Ask(0.0 if position else heard.sent - begin, heard.model, _took(heard), heard.sent - end if position else 0.0)
-        for position, (heard, end) in enumerate(zip(client, ends, strict=False))
+    first = client[0]
+    return (
+        Ask(first.arrived - begin, first.model, first.took),
+        *(
+            Ask(0.0, heard.model, heard.took, max(0.0, heard.arrived - before.over))
+            for before, heard in pairwise(client)
+        ),
     )
-
-
-def _took(heard: Heard) -> float:
-    return max(0.0, heard.answered - heard.sent - heard.waited)
