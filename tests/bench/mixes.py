@@ -101,7 +101,7 @@ def main() -> None:
                     trials.setdefault((name, policy), []).append(trial)
                     loads += (model.load for model in run.seen.models if model.load)
                     stops += (model.stop for model in run.seen.models if model.stop)
-                    print(f"run {number + 1}: {name}, {policy}: {trial.real.makespan:.1f} s", [(m.spec.name, round(m.load,2), round(m.stop,2)) for m in run.seen.models], flush=True)
+                    print(f"run {number + 1}: {name}, {policy}: {trial.real.makespan:.1f} s", flush=True)
     house.reset()
     figures.heading(f"Real llama-servers beside the simulator, {options.runs} times, {options.size_mb} MB a model")
     figures.table([
