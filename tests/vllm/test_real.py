@@ -1,7 +1,8 @@
 """The real vLLM on CPU, with tiny models, through port 8000: `tests/run --vllm`.
 
-A start takes half a minute or more, so the tests are one story in this order, with three starts of vLLM: llama-server,
-then a model that hears, one that sees, llama-server again, and one that is started and stopped by hand.
+A start takes half a minute or more, so the tests are one story in this order, with four starts of vLLM: llama-server,
+then a model that hears, one that sees, llama-server again, one that is started by hand, the other one beside it, and a
+stop by hand.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from tests.job.house import Answer, ask, chat, configure, rest_of, run, sentence
 from tests.lab import dashboard, media
 from tests.lab.exposition import Scraped, read_openmetrics
 from tests.media.mission import HEAR, SEE, WRITE, example_com, say
-from tests.media.sight import picture
+from tests.media.sight import look, picture
 from tests.vllm.realtime import REALTIME, connected, dictate, heard
 from tests.vllm.rig import ASR, SAID, SEEN, VL, active, engine, events, processes, talking, transcribe, unit
 
@@ -222,6 +223,25 @@ def test_a_start_by_hand_returns_when_it_is_ready() -> None:
     assert show(unit(VL), "InvocationID") == invocation
     assert active() == [unit(VL)]
     print(show(unit(VL), "StatusText"))
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_dialogue_of_voice_and_pictures_swaps_nothing_where_both_models_fit() -> None:
+    configure(f"gpus: {{0: {{policy: pack}}}}\n{CONFIG}")
+    sees = show(unit(VL), "InvocationID")
+    assert transcribe(("model", "asr"), ("file", "voice.ogg", media.ogg())).json["text"] == SAID
+    print(show(unit(ASR), "StatusText"))
+    hears = show(unit(ASR), "InvocationID")
+    before = Scraped.read(ask("GET", "/metrics").body.decode())
+    for _ in range(3):
+        assert transcribe(("model", "asr"), ("file", "voice.ogg", media.ogg())).json["text"] == SAID
+        assert look(media.data_url("image/png", media.png())).content == SEEN
+    after = Scraped.read(ask("GET", "/metrics").body.decode())
+    assert active() == [unit(ASR), unit(VL)]
+    assert (show(unit(ASR), "InvocationID"), show(unit(VL), "InvocationID")) == (hears, sees)
+    for name in ("swapper_model_starts_total", "swapper_model_stops_total"):
+        assert after.get(name) == before.get(name)
+    run("systemctl", "stop", unit(ASR))
 
 
 @pytest.mark.usefixtures("clock")

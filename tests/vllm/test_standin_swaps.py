@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.job import house
-from tests.job.house import ask, chat, configure, journal, rest_of, run, sentence, show, state, wait_for, watching
+from tests.job.house import Load, ask, chat, configure, journal, rest_of, run, sentence, show, state, wait_for, watching
 from tests.lab import media
+from tests.lab.exposition import Scraped
+from tests.media.sight import look
 from tests.vllm.rig import (
     ASR,
     MISSION,
@@ -168,6 +170,48 @@ def test_two_models_of_vllm_share_a_gpu_where_its_policy_is_pack() -> None:
     for _ in range(3):
         assert (chat("asr").content, chat("vision").content) == (SAID, SEEN)
     assert (show(unit(ASR), "InvocationID"), show(unit(VL), "InvocationID")) == before
+
+
+def comings_and_goings() -> dict[str, float]:
+    """How often models were started and stopped since the router runs."""
+    scraped = Scraped.read(ask("GET", "/metrics").body.decode())
+    return {name: scraped.get(f"swapper_model_{name}_total") for name in ("starts", "stops")}
+
+
+def dialogue() -> None:
+    """A recording, and then a picture, as somebody sends them who talks to a bot."""
+    assert transcribe(("model", "asr"), ("file", "voice.ogg", media.ogg())).json["text"] == SAID
+    assert look(media.data_url("image/png", media.png())).content == SEEN
+
+
+def test_a_dialogue_of_voice_and_pictures_swaps_nothing_where_both_models_fit() -> None:
+    configure(PACKED)
+    dialogue()
+    before = show(unit(ASR), "InvocationID"), show(unit(VL), "InvocationID")
+    counts = comings_and_goings()
+    assert counts == {"starts": 2, "stops": 0}
+    for _ in range(5):
+        dialogue()
+    assert active() == [unit(ASR), unit(VL)]
+    assert (show(unit(ASR), "InvocationID"), show(unit(VL), "InvocationID")) == before
+    assert comings_and_goings() == counts
+
+
+def test_a_dialogue_of_voice_and_pictures_swaps_every_time_where_one_model_may_be_there() -> None:
+    for _ in range(3):
+        dialogue()
+    assert active() == [unit(VL)]
+    assert comings_and_goings() == {"starts": 6, "stops": 5}
+    assert most_resident() == 1
+
+
+def test_who_speaks_and_shows_at_once_never_has_both_models_there_where_one_may_be() -> None:
+    with Load(ASR, clients=2) as hearing, Load(VL, clients=2) as seeing:
+        hearing.answers(20)
+        seeing.answers(20)
+    assert set(hearing.statuses) == set(seeing.statuses) == {"200"}, (hearing.failures, seeing.failures)
+    assert comings_and_goings()["stops"] >= 1
+    assert most_resident() == 1
 
 
 def test_a_model_that_takes_the_whole_gpu_makes_both_of_them_go() -> None:
