@@ -1,6 +1,6 @@
 """Mixes of clients on the real router and real engines, beside the simulator's account of the very same runs.
 
-    tests/run --command python3 -m tests.bench.mixes [--runs 3] [--size-mb 400] [--only greedy,bursts]
+    tests/run --command python3 -m tests.bench.mixes [--runs 3] [--size-mb 150] [--only greedy,bursts]
 
     alternating   two models on a GPU, a client for each, which asks again 20 ms after each answer
     bursts        three models on a GPU: now and then several requests for one of them within half a second
@@ -80,7 +80,7 @@ def main() -> None:
     """Parse the command line and measure."""
     parser = calm.parser(__doc__)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--size-mb", type=int, default=400, help="of each model: what its load takes goes with it")
+    parser.add_argument("--size-mb", type=int, default=150, help="of each model: what its load takes goes with it")
     parser.add_argument("--policies", default="ours,fcfs,collation", help=f"of {', '.join(POLICIES)}; ours is first")
     parser.add_argument("--only", default=",".join(WORKLOADS), help=f"of {', '.join(WORKLOADS)}")
     options = parser.parse_args()
