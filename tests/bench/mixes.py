@@ -12,7 +12,7 @@ router runs with the simulator's own policy of that name in the scheduler's plac
 setting of `turns` is the same as one of them. Everything else is as always: units, engines, sockets, clients.
 
 "simulated" has the same policy, and of the same run the times that it cannot know: how long each request took from its
-lease to its end, the clients' pauses, and the median load and stop of each model (`tests/lab/played.py`). "foretold"
+lease to its end, the clients' pauses, and the loads and stops of each model (`tests/lab/played.py`). "foretold"
 has the times that were measured under ours, and the policy of the row: what somebody learns who has only our router
 and asks the simulator for the others. Ratios are real / simulated, run by run; with "agree" the two ranges overlap.
 Times that are below 20 ms on both sides count as the same: the simulator's messages take none.
@@ -99,8 +99,8 @@ def main() -> None:
                     ours = ours or run.seen
                     trial = Trial(_outcome(run), _simulated(run.seen, policy), _simulated(ours, policy))
                     trials.setdefault((name, policy), []).append(trial)
-                    loads += (model.load for model in run.seen.models if model.load)
-                    stops += (model.stop for model in run.seen.models if model.stop)
+                    loads += (span for model in run.seen.models for span in model.loads)
+                    stops += (span for model in run.seen.models for span in model.stops)
                     print(f"run {number + 1}: {name}, {policy}: {trial.real.makespan:.1f} s", flush=True)
     house.reset()
     figures.heading(f"Real llama-servers beside the simulator, {options.runs} times, {options.size_mb} MB a model")

@@ -173,10 +173,9 @@ def _measured(
 ) -> Workload:
     times = {model.spec.name: model for model in journal.read(lines, workload.name).models}
     models = tuple(
-        replace(model, load=times[model.spec.name].load, stop=times[model.spec.name].stop)
-        if model.spec.name in times else model
+        replace(times[model.spec.name], spec=model.spec) if model.spec.name in times else model
         for model in workload.models
-    )  # fmt: skip
+    )
     begin = min(heard.arrived for some in (asks, *clients) for heard in some)
     opened = sorted(Ask(heard.arrived - begin, heard.model, heard.took) for heard in asks)
     return replace(workload, models=models, asks=tuple(opened), clients=tuple(_script(c, begin) for c in clients))
