@@ -10,16 +10,18 @@ The first line describes the host, each other one a request:
 another: each is sent `think` seconds (0) after the answer to the one before, and not before `at` (0); `times` repeats
 the line. Lines stand in any order, but for those of one client. Blank lines, and those that begin with #, say nothing.
 
-Of a model, `load` has to be said: seconds until it is ready. `stop` (0) is how long it takes to be gone. `gpu` (0; a
-list for several, an empty one for none), `gpu_memory` (all of it; a share in percent), `concurrency`, `pinned`, `ttl`,
-`queue`, `queue_timeout`, `load_timeout` and `drain_timeout` are those of the configuration, with times as numbers of
-seconds. A GPU that is not in `gpus` is exclusive.
+Of a model, `load` has to be said: seconds until it is ready. `stop` (0) is how long it takes to be gone. Either may be
+a list: what its starts take, one after the other and over and over. `gpu` (0; a list for several, an empty one for
+none), `gpu_memory` (all of it; a share in percent), `concurrency`, `pinned`, `ttl`, `queue`, `queue_timeout`,
+`load_timeout` and `drain_timeout` are those of the configuration, with times as numbers of seconds. A GPU that is not
+in `gpus` is exclusive.
 """
 
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from swapper.config import Share
@@ -110,7 +112,8 @@ def write(workload: Workload) -> Iterator[str]:
 
 def _described(model: Model) -> tuple[str, dict[str, object]]:
     spec, usual = model.spec, ModelSpec("")
-    said: dict[str, object] = {"load": model.load, "stop": model.stop, "gpu": [demand.gpu for demand in spec.demands]}
+    said: dict[str, object] = {"load": model.loads or model.load, "stop": model.stops or model.stop,
+                               "gpu": [demand.gpu for demand in spec.demands]}  # fmt: skip
     if spec.demands and spec.demands[0].parts != WHOLE:
         said["gpu_memory"] = f"{spec.demands[0].parts * 100 / WHOLE:g}%"
     keys = sorted(_TIMES | {"pinned", *_COUNTS})
@@ -162,7 +165,8 @@ def _model(name: str, said: object, refuse: _Refuse) -> Model:
     limits: dict[str, Any] = {key: _seconds(said, key, 0.0, refuse) for key in _TIMES if said.get(key) is not None}
     limits |= {key: _count(said, key, least, refuse) for key, least in _COUNTS.items() if said.get(key) is not None}
     spec = ModelSpec(name, _demands(said, what, refuse), pinned=said.get("pinned", False), **limits)
-    return Model(spec, _seconds(said, "load", None, refuse), _seconds(said, "stop", 0.0, refuse))
+    (load, loads), (stop, stops) = _spans(said, "load", None, refuse), _spans(said, "stop", 0.0, refuse)
+    return Model(spec, load, stop, loads, stops)
 
 
 def _demands(said: Mapping[str, Any], what: str, refuse: _Refuse) -> tuple[Demand, ...]:
@@ -196,6 +200,17 @@ def _seconds(said: Mapping[str, Any], key: str, otherwise: float | None, refuse:
         raise refuse(f"{key!r} has to be a number of seconds" + ("" if key in said else ", and is missing"),
                      f'Such as "{key}": 1.5.')  # fmt: skip
     return float(value)
+
+
+def _spans(
+    said: Mapping[str, Any], key: str, otherwise: float | None, refuse: _Refuse
+) -> tuple[float, tuple[float, ...]]:
+    """A number of seconds, or several: their median, and all of them."""
+    given = said.get(key)
+    if not isinstance(given, list) or not given:
+        return _seconds(said, key, otherwise, refuse), ()
+    spans = tuple(_seconds({key: span}, key, None, refuse) for span in given)
+    return median(spans), spans
 
 
 def _count(said: Mapping[str, Any], key: str, least: int, refuse: _Refuse) -> int:

@@ -1,6 +1,7 @@
 """The virtual host: units that take their time to start and to stop, and GPUs that hold no more than they can.
 
-A start takes the model's load time and a stop its stop time, as the workload has them; nothing ever fails. A policy
+A start takes the model's load time and a stop its stop time, as the workload has them: each time the same, or those
+that were seen, one after the other. Nothing ever fails. A policy
 that does what no host allows (two models where one fits, a lease on a model that is not ready, a stop while it answers)
 ends in `Misconduct`: it would be cheating in the comparison.
 """
@@ -136,7 +137,7 @@ class Host:
             gpu.tally.vacated = False
             gpu.tally.swapping.begin(now)
         self._announce(unit, ActiveState.ACTIVATING, 0.0)
-        self._announce(unit, ActiveState.ACTIVE, unit.model.load)
+        self._announce(unit, ActiveState.ACTIVE, unit.model.load_of(unit.run))
         self.show(unit, now)
 
     def stop(self, unit: Unit, now: float) -> None:
@@ -154,7 +155,7 @@ class Host:
                 gpu.tally.swapping.begin(now)
         unit.active = ActiveState.DEACTIVATING
         self._announce(unit, ActiveState.DEACTIVATING, 0.0)
-        self._announce(unit, ActiveState.INACTIVE, unit.model.stop)
+        self._announce(unit, ActiveState.INACTIVE, unit.model.stop_of(unit.run))
         self.show(unit, now)
 
     def comes(self, news: UnitChanged, now: float) -> bool:

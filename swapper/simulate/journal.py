@@ -2,7 +2,8 @@
 
 Each entry of a request (`router/requestlog.py`) tells when it was over, `TOTAL_MS`, and of that `QUEUED_MS` until its
 lease: the rest is what the engine took. Each change of a model's state (`router/service.py`) tells when it began to
-start, was ready, began to stop and was gone: load and stop times are the medians of those seen.
+start, was ready, began to stop and was gone: loads and stops take what they took then, one after the other. Not their
+median each time: the longest waits come from the longest loads.
 
 What is asked is replayed as open requests at the times of the original; that a client which got its answer later would
 have asked later is not known. Requests that never got a lease are left out, since nobody knows what they would have
@@ -81,10 +82,13 @@ def _describe(models: Mapping[str, _Seen]) -> tuple[tuple[Model, ...], list[str]
         strange = [model for model, seen in models.items() if not seen.took[what]]
         if strange:
             notes.append(f"no {word} was seen of {', '.join(strange)}: taken as {usual[what]:.3g} s")
-    return tuple(
-        Model(ModelSpec(model), *(round(median(seen.took[what] or [usual[what]]), 6) for what in seen.took))
-        for model, seen in models.items()
-    ), notes
+    return tuple(_model(name, seen.took, usual) for name, seen in models.items()), notes
+
+
+def _model(name: str, took: Mapping[State, list[float]], usual: Mapping[State, float]) -> Model:
+    load, stop = (round(median(spans or [usual[what]]), 6) for what, spans in took.items())
+    loads, stops = (tuple(round(span, 6) for span in spans) if len(spans) > 1 else () for spans in took.values())
+    return Model(ModelSpec(name), load, stop, loads, stops)
 
 
 def _entries(lines: Iterable[str], name: str) -> Iterator[tuple[Location, Mapping[str, str]]]:

@@ -45,13 +45,25 @@ class Model:
 
     Attributes:
         spec: What the scheduler is told of it.
-        load: Seconds from the order to start it to its being ready.
-        stop: Seconds from the order to stop it to its being gone.
+        load: Seconds from the order to start it to its being ready; where these vary, the median.
+        stop: Seconds from the order to stop it to its being gone; likewise.
+        loads: What its starts take, one after the other and over and over; none: all are alike.
+        stops: Likewise.
     """
 
     spec: ModelSpec
     load: float
     stop: float
+    loads: tuple[float, ...] = ()
+    stops: tuple[float, ...] = ()
+
+    def load_of(self, start: int) -> float:
+        """How long a start takes, by its number from 1."""
+        return self.loads[(start - 1) % len(self.loads)] if self.loads else self.load
+
+    def stop_of(self, start: int) -> float:
+        """How long the stop after that start takes."""
+        return self.stops[(start - 1) % len(self.stops)] if self.stops else self.stop
 
 
 @dataclass(frozen=True, slots=True)

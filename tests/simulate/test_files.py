@@ -136,3 +136,16 @@ def test_a_million_requests_for_a_thousand_models() -> None:
             popular[position] += ask.model == model
     assert 8 < popular[0] / popular[1] < 12.5  # Zipf: ten times
     assert scale.asks.count == 1_000_000  # type: ignore[attr-defined]
+
+
+def test_starts_that_take_longer_or_shorter() -> None:
+    workload = parse('{"models": {"a": {"load": [2, 5, 3], "stop": [1]}}}\n{"at": 0, "model": "a", "seconds": 1}')
+    assert workload.models == (Model(ModelSpec("a"), 3.0, 1.0, (2.0, 5.0, 3.0), (1.0,)),)
+    assert [workload.models[0].load_of(start) for start in range(1, 6)] == [2.0, 5.0, 3.0, 2.0, 5.0]
+    assert files.parse(files.write(workload), "w.jsonl") == workload
+
+
+@pytest.mark.parametrize("load", ["[]", "[1, -1]", '["1"]', "[[1]]", "null"])
+def test_starts_that_take_no_time_that_there_is(load: str) -> None:
+    with pytest.raises(WorkloadError, match="'load' has to be a number of seconds"):
+        parse(f'{{"models": {{"a": {{"load": {load}}}}}}}\n{{"at": 0, "model": "a", "seconds": 1}}')

@@ -68,7 +68,7 @@ def test_requests_and_times() -> None:
         Ask(0.0, "a", 2.0), Ask(9.0, "a", 1.5), Ask(20.0, "b", 0.5), Ask(31.9, "c", 0.1),
     )  # fmt: skip
     assert workload.models == (
-        Model(ModelSpec("a"), 5.0, 0.5),  # loaded in 4 and in 6 s
+        Model(ModelSpec("a"), 5.0, 0.5, loads=(4.0, 6.0)),
         Model(ModelSpec("b"), 6.0, 0.5),  # it failed to stop: that says nothing
         Model(ModelSpec("c"), 6.0, 0.5),  # the median of all that were seen
     )

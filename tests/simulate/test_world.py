@@ -170,3 +170,11 @@ def test_what_is_counted_of_gpus() -> None:
     assert (figures.serving, figures.swapping) == (gpu.serving / 2, gpu.swapping / 2)  # GPU 1 does nothing
     assert figures.waits is not None
     assert (figures.waits.count, figures.waits.p50, figures.waits.max) == (2, 2.0, 2.0)
+
+
+def test_starts_and_stops_take_what_they_took_one_after_the_other() -> None:
+    models = (Model(ModelSpec("a"), 0.0, 0.0, (2.0, 7.0), (1.0, 3.0)), Model(ModelSpec("b"), 0.0, 0.0))
+    # Far apart, so that each request finds the other model idle and waits for its stop and for a load.
+    tally = run("ours", workload(*((100.0 * at, "abababa"[at], 1.0) for at in range(7)), models=models))
+    assert list(tally.models["a"].waits) == [2.0, 7.0, 2.0, 7.0]
+    assert list(tally.models["b"].waits) == [1.0, 3.0, 1.0]
