@@ -70,12 +70,21 @@ class Abort:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell whoever watches that the model went from one state to another."""
+    """Tell whoever watches that the model went from one state to another.
+
+    Attributes:
+        model: The model's name.
+        old: Its state before.
+        new: Its state now.
+        reason: Why.
+        took: Seconds that a start, or a stop, took by systemd's own clock, where it says so.
+    """
 
     model: str
     old: State
     new: State
     reason: Reason
+    took: float | None = None
 
 
 type Action = StartUnit | StopUnit | ParkUnit | WakeUnit | Admit | Reject | Abort | Announce

@@ -99,7 +99,7 @@ class Ledger:
         if timeout is not None:
             self._due(record, now + timeout)
         if old is not state:
-            self._actions.append(Announce(record.name, old, state, reason))
+            self._actions.append(Announce(record.name, old, state, reason, took))
 
     def _due(self, record: Record, when: float) -> None:
         record.deadline = when

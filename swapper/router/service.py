@@ -335,7 +335,12 @@ class Router:
             change.old,
             change.new,
             change.reason.whole,
-            extra={"MODEL": change.model, "OLD_STATE": change.old, "NEW_STATE": change.new},
+            extra={
+                "MODEL": change.model,
+                "OLD_STATE": change.old,
+                "NEW_STATE": change.new,
+                "TOOK_MS": "" if change.took is None else f"{change.took * 1000:.1f}",
+            },
         )
         notify.status(self._status())
 

@@ -11,10 +11,11 @@ another: each is sent `think` seconds (0) after the answer to the one before, an
 the line. Lines stand in any order, but for those of one client. Blank lines, and those that begin with #, say nothing.
 
 Of a model, `load` has to be said: seconds until it is ready. `stop` (0) is how long it takes to be gone. Either may be
-a list: what its starts take, one after the other and over and over. `gpu` (0; a list for several, an empty one for
-none), `gpu_memory` (all of it; a share in percent), `concurrency`, `pinned`, `ttl`, `queue`, `queue_timeout`,
-`load_timeout` and `drain_timeout` are those of the configuration, with times as numbers of seconds. A GPU that is not
-in `gpus` is exclusive.
+a list: what its starts take, one after the other and over and over; `lag` (0) is the part of each that systemd's own
+clock, by which quanta are reckoned, does not count. `gpu` (0; a list for several, an empty one for none), `gpu_memory`
+(all of it; a share in percent), `concurrency`, `pinned`, `ttl`, `queue`, `queue_timeout`, `load_timeout` and
+`drain_timeout` are those of the configuration, with times as numbers of seconds. A GPU that is not in `gpus` is
+exclusive.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ from swapper.simulate.workload import Ask, Model, Workload, WorkloadError
 
 _TIMES = frozenset({"ttl", "load_timeout", "drain_timeout", "queue_timeout"})
 _COUNTS = {"concurrency": 1, "queue": 0}
-_MODEL = frozenset({"load", "stop", "gpu", "gpu_memory", "pinned", *_TIMES, *_COUNTS})
+_MODEL = frozenset({"load", "stop", "lag", "gpu", "gpu_memory", "pinned", *_TIMES, *_COUNTS})
 _REQUEST = frozenset({"at", "model", "seconds"})
 _CLIENT = frozenset({"client", "model", "seconds", "at", "think", "times"})
 _EXAMPLE = '{"models": {"devstral": {"load": 12, "stop": 1.5}}}'
@@ -114,6 +115,8 @@ def _described(model: Model) -> tuple[str, dict[str, object]]:
     spec, usual = model.spec, ModelSpec("")
     said: dict[str, object] = {"load": model.loads or model.load, "stop": model.stops or model.stop,
                                "gpu": [demand.gpu for demand in spec.demands]}  # fmt: skip
+    if model.lag:
+        said["lag"] = model.lag
     if spec.demands and spec.demands[0].parts != WHOLE:
         said["gpu_memory"] = f"{spec.demands[0].parts * 100 / WHOLE:g}%"
     keys = sorted(_TIMES | {"pinned", *_COUNTS})
@@ -166,7 +169,7 @@ def _model(name: str, said: object, refuse: _Refuse) -> Model:
     limits |= {key: _count(said, key, least, refuse) for key, least in _COUNTS.items() if said.get(key) is not None}
     spec = ModelSpec(name, _demands(said, what, refuse), pinned=said.get("pinned", False), **limits)
     (load, loads), (stop, stops) = _spans(said, "load", None, refuse), _spans(said, "stop", 0.0, refuse)
-    return Model(spec, load, stop, loads, stops)
+    return Model(spec, load, stop, loads, stops, _seconds(said, "lag", 0.0, refuse))
 
 
 def _demands(said: Mapping[str, Any], what: str, refuse: _Refuse) -> tuple[Demand, ...]:

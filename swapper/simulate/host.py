@@ -205,4 +205,5 @@ class Host:
             self._recorder.does(unit.name, unit.phase, now)
 
     def _announce(self, unit: Unit, active: ActiveState, after: float) -> None:
-        self._later(after, UnitChanged(unit.name, active, str(unit.run)))
+        took = max(0.0, after - unit.model.lag) if after and unit.model.lag else None
+        self._later(after, UnitChanged(unit.name, active, str(unit.run), took=took))

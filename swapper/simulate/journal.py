@@ -3,7 +3,8 @@
 Each entry of a request (`router/requestlog.py`) tells when it was over, `TOTAL_MS`, and of that `QUEUED_MS` until its
 lease: the rest is what the engine took. Each change of a model's state (`router/service.py`) tells when it began to
 start, was ready, began to stop and was gone: loads and stops take what they took then, one after the other. Not their
-median each time: the longest waits come from the longest loads.
+median each time: the longest waits come from the longest loads. What systemd's own clock says of them, `TOOK_MS`, is a
+little less, and is what the scheduler reckons with.
 
 What is asked is replayed as open requests at the times of the original; that a client which got its answer later would
 have asked later is not known. Requests that never got a lease are left out, since nobody knows what they would have
@@ -26,16 +27,19 @@ _SPANS = {State.READY: State.STARTING, State.STOPPED: State.STOPPING}
 
 @dataclass(slots=True)
 class _Seen:
-    """What was seen of one model: its state, since when, and how long loads and stops took."""
+    """What was seen of one model: its state, since when, how long loads and stops took, and how much of it is lag."""
 
     state: str = ""
     since: float = 0.0
     took: dict[State, list[float]] = field(default_factory=lambda: {State.STARTING: [], State.STOPPING: []})
+    lags: list[float] = field(default_factory=list)
 
-    def changed(self, old: str, new: str, now: float) -> None:
+    def changed(self, old: str, new: str, now: float, took: float | None) -> None:
         for end, begin in _SPANS.items():
             if (old, new) == (begin, end) and self.state == begin:
                 self.took[begin].append(now - self.since)
+                if took is not None:
+                    self.lags.append(max(0.0, now - self.since - took))
         self.state, self.since = new, now
 
 
@@ -52,7 +56,8 @@ def read(lines: Iterable[str], name: str) -> Workload:
         model = entry.get("MODEL", "")
         if "NEW_STATE" in entry:
             seen = models.setdefault(model, _Seen())
-            seen.changed(entry.get("OLD_STATE", ""), entry["NEW_STATE"], _time(entry, where))
+            took = _number(entry, "TOOK_MS", where) / 1e3 if entry.get("TOOK_MS") else None
+            seen.changed(entry.get("OLD_STATE", ""), entry["NEW_STATE"], _time(entry, where), took)
         elif "TOTAL_MS" in entry and model:
             if not entry.get("QUEUED_MS"):
                 lost += 1
@@ -82,13 +87,13 @@ def _describe(models: Mapping[str, _Seen]) -> tuple[tuple[Model, ...], list[str]
         strange = [model for model, seen in models.items() if not seen.took[what]]
         if strange:
             notes.append(f"no {word} was seen of {', '.join(strange)}: taken as {usual[what]:.3g} s")
-    return tuple(_model(name, seen.took, usual) for name, seen in models.items()), notes
+    return tuple(_model(name, seen, usual) for name, seen in models.items()), notes
 
 
-def _model(name: str, took: Mapping[State, list[float]], usual: Mapping[State, float]) -> Model:
-    load, stop = (round(median(spans or [usual[what]]), 6) for what, spans in took.items())
-    loads, stops = (tuple(round(span, 6) for span in spans) if len(spans) > 1 else () for spans in took.values())
-    return Model(ModelSpec(name), load, stop, loads, stops)
+def _model(name: str, seen: _Seen, usual: Mapping[State, float]) -> Model:
+    load, stop = (round(median(spans or [usual[what]]), 6) for what, spans in seen.took.items())
+    loads, stops = (tuple(round(span, 6) for span in spans) if len(spans) > 1 else () for spans in seen.took.values())
+    return Model(ModelSpec(name), load, stop, loads, stops, round(median(seen.lags or [0.0]), 6))
 
 
 def _entries(lines: Iterable[str], name: str) -> Iterator[tuple[Location, Mapping[str, str]]]:

@@ -49,6 +49,8 @@ class Model:
         stop: Seconds from the order to stop it to its being gone; likewise.
         loads: What its starts take, one after the other and over and over; none: all are alike.
         stops: Likewise.
+        lag: Of each load and each stop, the seconds that systemd's own clock does not count, which policies are told:
+            orders and reports on their way.
     """
 
     spec: ModelSpec
@@ -56,6 +58,7 @@ class Model:
     stop: float
     loads: tuple[float, ...] = ()
     stops: tuple[float, ...] = ()
+    lag: float = 0.0
 
     def load_of(self, start: int) -> float:
         """How long a start takes, by its number from 1."""

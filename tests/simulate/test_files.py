@@ -139,8 +139,9 @@ def test_a_million_requests_for_a_thousand_models() -> None:
 
 
 def test_starts_that_take_longer_or_shorter() -> None:
-    workload = parse('{"models": {"a": {"load": [2, 5, 3], "stop": [1]}}}\n{"at": 0, "model": "a", "seconds": 1}')
-    assert workload.models == (Model(ModelSpec("a"), 3.0, 1.0, (2.0, 5.0, 3.0), (1.0,)),)
+    head = '{"models": {"a": {"load": [2, 5, 3], "stop": [1], "lag": 0.1}}}'
+    workload = parse(f'{head}\n{{"at": 0, "model": "a", "seconds": 1}}')
+    assert workload.models == (Model(ModelSpec("a"), 3.0, 1.0, (2.0, 5.0, 3.0), (1.0,), 0.1),)
     assert [workload.models[0].load_of(start) for start in range(1, 6)] == [2.0, 5.0, 3.0, 2.0, 5.0]
     assert files.parse(files.write(workload), "w.jsonl") == workload
 

@@ -74,6 +74,15 @@ def test_requests_and_times() -> None:
     )
 
 
+def test_what_systemds_own_clock_says_of_loads_and_stops() -> None:
+    took = {("starting", "ready"): "3950.0", ("stopping", "stopped"): "440.0"}
+    lines = [json.loads(line) for line in recorded()]
+    lines = [line | {"TOOK_MS": took.get((line.get("OLD_STATE"), line.get("NEW_STATE")), "")} for line in lines]
+    model = journal.read(map(json.dumps, lines), "journal").models[0]
+    # 50 ms of the first load, 60 ms of the stop, and 2.05 s of the second load: the median.
+    assert (model.loads, model.lag) == ((4.0, 6.0), 0.06)
+
+
 def test_what_is_missing_is_said() -> None:
     assert journal.read(recorded(), "journal").notes == (
         "no load was seen of c: taken as 6 s",

@@ -178,3 +178,17 @@ def test_starts_and_stops_take_what_they_took_one_after_the_other() -> None:
     tally = run("ours", workload(*((100.0 * at, "abababa"[at], 1.0) for at in range(7)), models=models))
     assert list(tally.models["a"].waits) == [2.0, 7.0, 2.0, 7.0]
     assert list(tally.models["b"].waits) == [1.0, 3.0, 1.0]
+
+
+def test_policies_are_told_what_systemds_own_clock_says() -> None:
+    told: list[float | None] = []
+
+    class Told(Scheduler):
+        def handle(self, event: Event, now: float) -> list[Action]:
+            if isinstance(event, UnitChanged) and event.active in {ActiveState.ACTIVE, ActiveState.INACTIVE}:
+                told.append(event.took)
+            return super().handle(event, now)
+
+    models = tuple(Model(ModelSpec(name), 2.0, 1.0, lag=lag) for name, lag in (("a", 0.25), ("b", 0.0)))
+    World(workload((0.0, "a", 1.0), (9.0, "b", 1.0), models=models), Told()).run()
+    assert told == [1.75, 0.75, None]
