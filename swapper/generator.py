@@ -18,6 +18,7 @@ from pathlib import Path
 from swapper import profiles
 from swapper.config import LAST_GOOD, Config, ConfigErrors, Model, default_paths, load
 from swapper.engines import ENGINES
+from swapper.engines.programs import USUAL_PATH
 from swapper.quoting import quoted, sentence, word, words
 
 DROPIN = "50-swapper.conf"
@@ -36,8 +37,6 @@ the start may take, which systemd counts anew for ExecStartPost=."""
 
 HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 """What `ProtectHome=tmpfs` in the template units hides."""
-
-USUAL_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 HEAD = """\
 # Written by swapper-generator from {file} at every daemon-reload; changes made here are lost.

@@ -94,6 +94,9 @@ class Engine(Protocol):
     def cached(self, model: Model) -> tuple[Path, ...]:
         """Large files that a load reads by way of the page cache, first to last, whether they are there or not."""
 
+    def programs(self, model: Model, config: Config) -> tuple[Path, ...]:
+        """Large files beside the model that a start is likely to read: program and libraries. Looks at the disk."""
+
     def parking(self, model: Model) -> Parking | None:
         """How it is parked; None for an engine that cannot be."""
 

@@ -1,14 +1,20 @@
 """llama.cpp's llama-server: one GGUF file, in one or several parts, and a projector for pictures or sound."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from swapper.config import Config, Model
 from swapper.engines.base import Kind, Launch, Parking, Told, faults, look, program
+from swapper.engines.elf import closure
+from swapper.engines.programs import changed, large, located
 
 METRICS = "LLAMA_ARG_ENDPOINT_METRICS"
 CACHE_IDLE = "LLAMA_ARG_CACHE_IDLE_SLOTS"
 LOAD_MODE, DIRECT = "LLAMA_ARG_LOAD_MODE", "dio"
+
+BACKENDS = ("libggml-*.so", "ggml/backends*/libggml-*.so")
+"""What it loads without being linked with it: beside the program and its libraries, and as Debian has them."""
 
 _SPLIT = re.compile(r"(?P<stem>.*-)(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
@@ -55,6 +61,12 @@ class Llama:
         told = {word for argument in model.args for word in argument.split("=")}
         return () if DIRECT in told or dict(model.env).get(LOAD_MODE) == DIRECT else self.roots(model)
 
+    def programs(self, model: Model, config: Config) -> tuple[Path, ...]:
+        """The program, its backends, and what these are linked with: CUDA's libraries are the large ones."""
+        found = located(model, config, "llama-server")
+        folders = tuple(map(Path, filter(None, dict(model.env).get("LD_LIBRARY_PATH", "").split(":"))))
+        return () if found is None else _linked(found, changed(found), folders)
+
     def roots(self, model: Model) -> tuple[Path, ...]:
         """The parts of the GGUF file as its name numbers them, and the projector."""
         return (*parts(model.model), *(() if model.mmproj is None else (model.mmproj,)))
@@ -74,6 +86,16 @@ class Llama:
         inside = sorted(model.model.glob("*.gguf"))
         hint = f"name the file, such as {inside[0]}" if inside else "there is no .gguf file in it either"
         return (f"{model.model} is a directory: {hint}",)
+
+
+@lru_cache(maxsize=8)
+def _linked(program: Path, changed: int, folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Found once for as long as the program is the same."""
+    del changed
+    first = closure([program], folders)
+    beside = dict.fromkeys(file.parent for file in first)
+    backends = [file for folder in beside for pattern in BACKENDS for file in sorted(folder.glob(pattern))]
+    return large(closure([program, *backends], folders))
 
 
 def parts(path: Path) -> tuple[Path, ...]:

@@ -7,10 +7,15 @@ from typing import assert_never
 from swapper.config import Config, Model
 from swapper.core.model import WHOLE
 from swapper.engines.base import UNFINISHED, Kind, Launch, Parking, Question, Told, faults, look, program
+from swapper.engines.programs import USUAL_PATH, located
+from swapper.engines.wheels import libraries
 
 INDEX = "model.safetensors.index.json"
 DEVELOPER_MODE = ("VLLM_SERVER_DEV_MODE", "1")
 """What opens the paths of its sleep mode, with others that change the engine: the socket is the router's alone."""
+
+PATH = f"/opt/vllm/bin:{USUAL_PATH}"
+"""As in vllm@.service."""
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 
@@ -62,6 +67,11 @@ class Vllm:
         inside = inside_of(model.model) or ()
         kinds = ([path for path in inside if path.name.endswith(kind)] for kind in WEIGHTS)
         return tuple(next((files for files in kinds if files), ()))
+
+    def programs(self, model: Model, config: Config) -> tuple[Path, ...]:
+        """The native libraries of its Python environment: torch, CUDA's, its own."""
+        found = located(model, config, "vllm", PATH)
+        return () if found is None else libraries(found, "torch")
 
     def missing(self, model: Model) -> tuple[str, ...]:
         """The directory, its config.json, its weights; shards that the index names; downloads that have not ended."""

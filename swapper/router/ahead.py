@@ -1,16 +1,19 @@
-"""Reads ahead the files of the model that is loaded next, while the one before it drains and stops.
+"""Reads ahead what is loaded next, while the model before it drains and stops: the engine's files, and the model's.
 
 A load of gigabytes is mostly the disk's work, and the disk has nothing to do while requests end. What is read stays in
 the page cache, where the engine finds it. The router reads what it may; other files are passed over without a word.
+The engine's own come first, since its start begins with them; once it has begun, it finds those that it needs itself.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
+from swapper.config import Config, Model
 from swapper.core.actions import Announce
 from swapper.core.model import State
 from swapper.core.scheduler import Scheduler
@@ -71,29 +74,44 @@ class ReadAhead:
                 return name
         return None
 
+    def _awaited(self, name: str) -> bool:
+        """Whether somebody still waits for room for it."""
+        return name in self._scheduler.claims
+
     def _wanted(self, name: str) -> bool:
         """Whether somebody still waits for it; while it starts too, for no engine begins with its files."""
         record = self._scheduler.record(name)
-        return record is not None and (name in self._scheduler.claims or record.state is State.STARTING)
+        return record is not None and (self._awaited(name) or record.state is State.STARTING)
 
     async def _read(self, name: str) -> None:
-        began, read = time.monotonic(), 0
-        model = self._places.of(name)
-        files = await asyncio.to_thread(ENGINES[model.engine].cached, model)
+        began = time.monotonic()
+        programs, files = await asyncio.to_thread(_absent, self._places.of(name), self._places.config)
         room = await asyncio.to_thread(self._available) // COMFORT
-        for path in files:
-            read += await self._read_file(name, path, room - read)
-        if read:
-            took = time.monotonic() - began
-            _LOG.info("%s: %d MB of its files read ahead in %.1f s", name, read // 10**6, took, extra={"MODEL": name})
+        engine = await self._read_files(programs, room, partial(self._awaited, name))
+        own = await self._read_files(files, room - engine, partial(self._wanted, name))
+        if engine or own:
+            what = f"{own // 10**6} MB of its files" + (f" and {engine // 10**6} MB of its engine's" if engine else "")
+            _LOG.info("%s: %s read ahead in %.1f s", name, what, time.monotonic() - began, extra={"MODEL": name})
 
-    async def _read_file(self, name: str, path: Path, room: int) -> int:
+    async def _read_files(self, paths: Iterable[Path], room: int, wanted: Callable[[], bool]) -> int:
+        read = 0
+        for path in paths:
+            read += await self._read_file(path, room - read, wanted)
+        return read
+
+    async def _read_file(self, path: Path, room: int, wanted: Callable[[], bool]) -> int:
         read = 0
         # What the router may not read, the engine may.
         with contextlib.suppress(OSError):
-            while read < room and self._wanted(name):
+            while read < room and wanted():
                 piece = await asyncio.to_thread(pages.read_ahead, path, read, room - read)
-                if not piece:
-                    break
                 read += piece
+                if piece < pages.PIECE:
+                    break
         return read
+
+
+def _absent(model: Model, config: Config) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Files of the engine and of the model that have to be read. For a thread."""
+    engine = ENGINES[model.engine]
+    return pages.absent(engine.programs(model, config)), pages.absent(engine.cached(model))

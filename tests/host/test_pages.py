@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swapper.host import pages
-from swapper.host.pages import PIECE, available, read_ahead
+from swapper.host.pages import PIECE, SAMPLE, absent, available, read_ahead
 from tests.lab.cache import forget, in_cache
 
 SIZE = PIECE + (8 << 20) + 1
@@ -60,3 +60,22 @@ def test_available_memory_is_what_the_kernel_says(tmp_path: Path, monkeypatch: p
     assert available() == 0
     path.unlink()
     assert available() == 0
+
+
+def test_what_is_wholly_in_the_cache_is_not_absent(large: Path, tmp_path: Path) -> None:
+    empty, fifo = tmp_path / "empty", tmp_path / "fifo"
+    empty.touch()
+    os.mkfifo(fifo)
+    assert absent([large, empty, fifo, tmp_path / "nowhere"]) == (large,)
+    assert not in_cache(large, SAMPLE, SIZE - SAMPLE), "looking reads no more than the first page"
+    large.read_bytes()
+    file = os.open(large, os.O_RDONLY)
+    try:
+        os.preadv(file, [bytearray(1)], 0, os.RWF_NOWAIT)
+        told = True
+    except OSError:  # overlayfs
+        told = False
+    assert absent([large]) == (() if told else (large,))
+    os.posix_fadvise(file, 8 << 20, 4 << 20, os.POSIX_FADV_DONTNEED)
+    os.close(file)
+    assert absent([large]) == (large,)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from swapper.config import Config, Model, RouterSettings
+from swapper.config import Config, EngineSettings, Model, RouterSettings
 from swapper.core.actions import Announce, StopUnit
 from swapper.core.events import ActiveState, ConfigApplied, Event, RequestArrived, RequestOver, UnitChanged
 from swapper.core.scheduler import Scheduler
@@ -25,12 +25,13 @@ PLENTY = SIZE * COMFORT
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Files of two models, real bytes on a disk, of which nothing is in the cache."""
+    """Files of three models and an engine's program, real bytes on a disk, of which nothing is in the cache."""
     folder = Path(f"/var/tmp/swapper-test-ahead-{os.getpid()}")
     folder.mkdir()
-    files = [folder / name for name in ("a", "b", "c")]
+    files = [folder / name for name in ("a", "b", "c", "engine")]
     for file in files:
         file.write_bytes(os.urandom(1 << 20) * (SIZE >> 20))
+        file.chmod(0o755)
         forget(file)
     disk = not in_cache(files[0], 0, 1)
     if disk:
@@ -52,10 +53,13 @@ async def comes(path: Path, length: int) -> None:
 class House:
     """Models a and b on GPU 0, c on GPU 1, and somebody who uses a."""
 
-    def __init__(self, folder: Path, available: Callable[[], int] = lambda: PLENTY, *, on: bool = True) -> None:
+    def __init__(
+        self, folder: Path, available: Callable[[], int] = lambda: PLENTY, *, on: bool = True, program: str = "none"
+    ) -> None:
         models = tuple(Model(name, "llama", folder / name) for name in ("a", "b"))
         models += (Model("c", "llama", folder / "c", gpus=(1,)),)
-        config = Config(models=models, router=replace(RouterSettings(), read_ahead=on))
+        engines = {"llama": EngineSettings(path=folder / program)}
+        config = Config(models=models, engines=engines, router=replace(RouterSettings(), read_ahead=on))
         self.scheduler = Scheduler()
         self.ahead = ReadAhead(Places(config, self.scheduler), self.scheduler, available)
         self.handle(ConfigApplied(tuple(map(config.spec, models)), (), NO_TURNS))
@@ -102,6 +106,41 @@ async def test_an_idle_victim_is_reason_enough(folder: Path) -> None:
     assert house.reads == 1
     await house.read()
     await comes(folder / "b", SIZE)
+
+
+async def test_the_engines_program_comes_first(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    house = House(folder, lambda: 2 * PLENTY, program="engine")
+    house.handle(RequestArrived(1, "a"))
+    house.handle(RequestArrived(2, "b"))
+    with caplog.at_level(logging.INFO):
+        await house.read()
+    await comes(folder / "engine", SIZE)
+    await comes(folder / "b", SIZE)
+    size = SIZE // 10**6
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"b: {size} MB of its files and {size} MB of its engine's read ahead in ")
+
+
+async def test_both_share_the_room(folder: Path) -> None:
+    house = House(folder, lambda: (SIZE + (1 << 20)) * COMFORT, program="engine")
+    house.handle(RequestArrived(1, "b"))
+    await house.read()
+    await comes(folder / "engine", SIZE)
+    await comes(folder / "b", 1 << 20)
+    assert not in_cache(folder / "b", SIZE - 4096, 4096)
+
+
+async def test_once_the_engine_starts_its_program_is_its_own_business(folder: Path) -> None:
+    def stopped() -> int:
+        loop.call_soon_threadsafe(house.handle, UnitChanged("a", ActiveState.INACTIVE))
+        return 2 * PLENTY
+
+    loop = asyncio.get_running_loop()
+    house = House(folder, stopped, program="engine")
+    house.handle(RequestArrived(1, "b"))
+    await house.read()
+    await comes(folder / "b", SIZE)
+    assert not in_cache(folder / "engine", SIZE - 4096, 4096)
 
 
 async def test_reading_goes_on_while_the_model_starts(folder: Path) -> None:
