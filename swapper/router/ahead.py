@@ -85,7 +85,9 @@ class ReadAhead:
 
     async def _read(self, name: str) -> None:
         began = time.monotonic()
-        programs, files = await asyncio.to_thread(_absent, self._places.of(name), self._places.config)
+        record = self._scheduler.record(name)
+        parked = record is not None and record.state is State.PARKED
+        programs, files = await asyncio.to_thread(_absent, self._places.of(name), self._places.config, parked=parked)
         room = await asyncio.to_thread(self._available) // COMFORT
         engine = await self._read_files(programs, room, partial(self._awaited, name))
         own = await self._read_files(files, room - engine, partial(self._wanted, name))
@@ -111,7 +113,9 @@ class ReadAhead:
         return read
 
 
-def _absent(model: Model, config: Config) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Files of the engine and of the model that have to be read. For a thread."""
+def _absent(model: Model, config: Config, *, parked: bool) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Files of the engine and of the model that have to be read: a parked one has its own still. For a thread."""
     engine = ENGINES[model.engine]
-    return pages.absent(engine.programs(model, config)), pages.absent(engine.cached(model))
+    programs = () if parked else engine.programs(model, config)
+    files = () if parked and model.park_level == 1 else engine.cached(model)
+    return pages.absent(programs), pages.absent(files)

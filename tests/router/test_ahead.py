@@ -54,9 +54,15 @@ class House:
     """Models a and b on GPU 0, c on GPU 1, and somebody who uses a."""
 
     def __init__(
-        self, folder: Path, available: Callable[[], int] = lambda: PLENTY, *, on: bool = True, program: str = "none"
+        self,
+        folder: Path,
+        available: Callable[[], int] = lambda: PLENTY,
+        *,
+        on: bool = True,
+        program: str = "none",
+        park_level: int = 1,
     ) -> None:
-        models = tuple(Model(name, "llama", folder / name) for name in ("a", "b"))
+        models = tuple(Model(name, "llama", folder / name, park_level=park_level) for name in ("a", "b"))
         models += (Model("c", "llama", folder / "c", gpus=(1,)),)
         engines = {"llama": EngineSettings(path=folder / program)}
         config = Config(models=models, engines=engines, router=replace(RouterSettings(), read_ahead=on))
@@ -141,6 +147,19 @@ async def test_once_the_engine_starts_its_program_is_its_own_business(folder: Pa
     await house.read()
     await comes(folder / "b", SIZE)
     assert not in_cache(folder / "engine", SIZE - 4096, 4096)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+async def test_for_a_parked_model_nothing_is_read_but_weights_that_it_has_not_kept(folder: Path, level: int) -> None:
+    house = House(folder, lambda: 2 * PLENTY, program="engine", park_level=level)
+    house.handle(UnitChanged("b", ActiveState.ACTIVE, "2", parked=True))
+    house.handle(RequestArrived(1, "a"))
+    house.handle(RequestArrived(2, "b"))
+    await house.read()
+    if level == 2:
+        await comes(folder / "b", SIZE)
+    assert in_cache(folder / "b", 0, SIZE) == (level == 2)
+    assert not in_cache(folder / "engine", 0, 1 << 20)
 
 
 async def test_reading_goes_on_while_the_model_starts(folder: Path) -> None:
