@@ -186,7 +186,7 @@ class RouterSettings:
         hosts: Names by which clients may call the port, beside addresses and localhost; of weight without keys only.
         origins: Web pages that may use the port, such as `https://chat.example.com`; `*` for all.
         park_memory: Bytes of host memory that parked models may take together; None for half of it.
-        read_ahead: Whether a model's files are read while the one before it makes room.
+        read_ahead: Whether the files of a model and its engine are read while the one before it makes room.
     """
 
     max_body: int = 512 << 20

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from swapper.engines.base import Kind, look
+
 CONFIGURED = Path("/etc/ld.so.conf.d")
 BUILT_IN = (Path("/usr/lib"), Path("/usr/lib64"))
 
@@ -51,7 +53,8 @@ def closure(files: Iterable[Path], folders: Iterable[Path] = ()) -> tuple[Path, 
             if name in names:
                 continue
             names.add(name)
-            library = next((at for folder in (*linked.folders, *usual) if (at := folder / name).is_file()), None)
+            places = (folder / name for folder in (*linked.folders, *usual))
+            library = next((at for at in places if look(at) is Kind.FILE), None)
             if library is not None and (real := library.resolve()) not in found:
                 found[real] = None
                 queue.append(real)

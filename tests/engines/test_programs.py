@@ -185,6 +185,34 @@ def test_where_nothing_is_known_nothing_is_read(script: Path, tmp_path: Path) ->
     assert reads(VLLM, script) == set(), "a wrapper may start anything"
 
 
+def test_what_may_not_be_seen_is_left_to_the_engine(tmp_path: Path, script: Path) -> None:
+    hidden = tmp_path / "hidden"
+    native(hidden / "libcublas.so")
+    program = native(tmp_path / "open" / "llama-server", "libcublas.so", run_path=str(hidden))
+    closed = native(hidden / "llama-server")
+    torch = site_of(script) / "torch"
+    hidden.chmod(0)
+    site_of(script).chmod(0)
+    child = os.fork()
+    if child == 0:  # as somebody who may not look: root may always
+        if os.getuid() == 0:
+            for parent in tmp_path.parents[:2]:
+                parent.chmod(0o755)
+            tmp_path.chmod(0o755)
+            os.setuid(65534)
+        seen: list[set[Path]] = []
+        try:
+            seen = [reads(LLAMA, program), reads(LLAMA, closed), reads(VLLM, script)]
+        finally:
+            os._exit(0 if seen == [{program}, set(), set()] else 1)
+    _, status = os.waitpid(child, 0)
+    hidden.chmod(0o755)
+    site_of(script).chmod(0o755)
+    assert status == 0
+    assert torch.is_dir()
+    assert reads(LLAMA, program) | reads(LLAMA, closed) > {program}
+
+
 def test_a_program_is_looked_for_where_its_unit_looks(tmp_path: Path) -> None:
     one, two = (native(tmp_path / folder / "llama-server") for folder in ("one", "two"))
     path = f"{tmp_path}/nowhere:{one.parent}:{two.parent}"

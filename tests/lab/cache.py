@@ -9,9 +9,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def cached(path: Path) -> list[bool]:
-    """For each page of a file, whether it is in the cache (mincore(2)). Looking reads nothing."""
+    """For each page of a file, whether it is in the cache (mincore(2)). Looking reads nothing.
+
+    The truth is told to the file's owner, to root, and to those who may write to it.
+    """
     size = path.stat().st_size
-    with path.open("r+b") as file, mmap.mmap(file.fileno(), size) as mapped:  # to write: others are told nothing
+    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY) as mapped:
         pages = (ctypes.c_ubyte * -(-size // mmap.PAGESIZE))()
         address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
         if _libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), pages):
