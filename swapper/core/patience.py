@@ -34,7 +34,7 @@ class Patience(Seating):
         limit = record.spec.queue_timeout
         if limit is None:
             return
-        tired = record.waiting.since(now - limit)
+        tired = record.waiting.tired(limit, now)
         for request in tired:
             record.waiting.take(request)
             del self._requests[request]

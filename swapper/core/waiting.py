@@ -103,12 +103,13 @@ class Waiting:
         """The earliest arrival."""
         return min((next(iter(row.values())).since for row in self._rows.values()), default=None)
 
-    def since(self, when: float) -> list[int]:
-        """Those who came no later than that, in the order of their arrival within each priority."""
+    def tired(self, limit: float, now: float) -> list[int]:
+        """Those who have waited for so many seconds, in the order of their arrival within each priority."""
         found: list[int] = []
         for row in self._rows.values():
             for request, wait in row.items():
-                if wait.since > when:
+                # As `Record.patience` adds it up: the difference may round to another side.
+                if wait.since + limit > now:
                     break
                 found.append(request)
         return found

@@ -161,6 +161,14 @@ def test_loading_counts_as_waiting_and_the_load_goes_on() -> None:
     assert book.state("a") is State.READY
 
 
+def test_a_wait_is_over_at_its_deadline_however_that_was_rounded() -> None:
+    book = Playbook(spec("a", queue_timeout=45.0))
+    book.now = 470.50000000000006
+    assert (book.now + 45.0) - 45.0 < book.now
+    book.ask("a")
+    assert codes([*book.passes(45.0)]) == ["queue_timeout"]
+
+
 def test_who_waits_for_room_too_long_leaves_the_busy_model_where_it_is() -> None:
     book = Playbook(spec("a"), spec("b", queue_timeout=10.0))
     book.ready("a")
