@@ -72,7 +72,9 @@ class Seating(Ledger):
         """Give leases to those who wait: to all who take no place, and to the others, in their order, as places go."""
         for request in sorted(record.light):
             self._admit_waiting(record, request, now)
-        may = None if record.closes_for is None else self._owed(record, record.closes_for)
+        # Where the claim is no more, everybody is served again; that is noted in a moment.
+        claimant = record.closes_for if record.closes_for in self._claims else None
+        may = None if claimant is None else self._owed(record, claimant)
         while not record.full and (first := record.waiting.first(may)) is not None:
             self._admit_waiting(record, first, now)
         if not record.leases and record.spec.ttl is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from swapper.core import turns
 from swapper.core.model import ModelSpec, State, Turns
 from swapper.core.waiting import BOOST
-from tests.core.playbook import Admit, Playbook, StartUnit, StopUnit, spec
+from tests.core.playbook import Admit, Playbook, Reject, StartUnit, StopUnit, spec
 from tests.core.world import Asked, World
 
 HOLD = Turns(min_hold=10.0, swap_share=0.2)
@@ -140,6 +140,19 @@ def test_when_the_claimant_leaves_meanwhile_all_are_served_again() -> None:
     book.over(claimant)
     assert book.over(one) == [Admit(two, "a")]
     assert book.over(two) == [Admit(three, "a")]
+
+
+def test_when_the_claimant_is_taken_out_of_the_configuration_all_are_served_again() -> None:
+    book = Playbook(spec("a", concurrency=1), spec("b"), turns=CHEAP)
+    one = book.ready("a")
+    two, _ = book.ask("a")
+    book.passes(1)
+    claimant, _ = book.ask("b")
+    three, _ = book.ask("a")
+    assert [action for action in book.configure(spec("a", concurrency=1)) if isinstance(action, Reject)]
+    assert book.over(one) == [Admit(two, "a")]
+    assert book.over(two) == [Admit(three, "a")]
+    assert claimant not in book.leases("a")
 
 
 def test_all_that_must_go_go_when_the_last_turn_of_them_is_over() -> None:
