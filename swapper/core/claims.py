@@ -1,15 +1,14 @@
 """Who wants to start, per GPU, the most urgent first.
 
-A claim stands in the queue of each of its model's GPUs. It is decided when it is first in all of them; so the most
-urgent claim of all is always decidable, claims on other GPUs do not wait for it, and nobody who is less urgent passes.
+A claim stands in the queue of each of its model's GPUs, and of those of its company (`core.company`). It is decided
+when it is first in all of them; so the most urgent claim of all is always decidable, claims on other GPUs do not wait
+for it, and nobody who is less urgent passes.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
-
-from swapper.core.model import Demand
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,19 +44,20 @@ class Claims:
         """When the claim was made, or would have been if it were of normal priority."""
         return self._claims[model].urgency
 
-    def add(self, model: str, demands: Iterable[Demand], urgency: float) -> None:
+    def add(self, model: str, gpus: tuple[int, ...], urgency: float) -> None:
         """Stand in line. A claim that stands already keeps its place, unless it has become more urgent."""
         standing = self._claims.get(model)
         if standing is not None:
-            if urgency >= standing.urgency:
+            if urgency >= standing.urgency and gpus == self._gpus[model]:
                 return
             self.remove(model)
+            urgency = min(urgency, standing.urgency)
         number = next(self._numbers) if standing is None else standing.number
-        self._insert(_Claim(urgency, number, model), demands)
+        self._insert(_Claim(urgency, number, model), gpus)
 
-    def _insert(self, claim: _Claim, demands: Iterable[Demand]) -> None:
+    def _insert(self, claim: _Claim, gpus: tuple[int, ...]) -> None:
         self._claims[claim.model] = claim
-        gpus = self._gpus[claim.model] = tuple(demand.gpu for demand in demands)
+        self._gpus[claim.model] = gpus
         for gpu in gpus:
             insort(self._queues.setdefault(gpu, []), claim)
 
@@ -72,11 +72,11 @@ class Claims:
             if not queue:
                 del self._queues[gpu]
 
-    def renew(self, demands: Mapping[str, Iterable[Demand]]) -> None:
+    def renew(self, gpus: Mapping[str, tuple[int, ...]]) -> None:
         """Models want other GPUs now; everybody keeps the place in line."""
         for model, claim in list(self._claims.items()):
             self.remove(model)
-            self._insert(claim, demands[model])
+            self._insert(claim, gpus[model])
 
     def heads(self, gpus: Iterable[int]) -> list[str]:
         """Models whose claim is first on all of its GPUs, among the queues of these GPUs; most urgent first."""

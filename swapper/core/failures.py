@@ -3,6 +3,8 @@
 `retry_after` is 0 where a request sent again is taken in at once, to wait for the model; `core.outlook` has the rest.
 """
 
+from collections.abc import Sequence
+
 from swapper.core.model import Failure
 from swapper.core.record import Record
 
@@ -93,11 +95,16 @@ def busy(claimant: Record, victim: Record, idle: float | None) -> Failure:
     )
 
 
-def pinned_in_the_way(record: Record, obstacles: tuple[Record, ...]) -> Failure:
-    """A pinned model holds what it needs."""
+def pinned_in_the_way(
+    record: Record, obstacles: tuple[Record, ...], companions: Sequence[str] = (), apart: str = ""
+) -> Failure:
+    """A pinned model holds what it needs, or what its companions do; `apart` says so where it is for a group."""
     names = ", ".join(obstacle.name for obstacle in obstacles)
+    whole = ", ".join((record.name, *companions))
+    if apart:
+        return Failure("gpu_pinned", f"{whole}: {apart}, which is pinned.", "Remove `pinned`, or change the group.")
     return Failure(
         "gpu_pinned",
-        f"{record.name} does not fit beside {names}, which is pinned to the GPU.",
+        f"{whole} {'do' if companions else 'does'} not fit beside {names}, which is pinned to the GPU.",
         "Remove `pinned`, or give one of them another GPU.",
     )

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from swapper.core import placement
+from swapper.core import company, placement
 from swapper.core.model import WHOLE, Policy, State
 from swapper.core.parking import Sleep
 from swapper.core.scheduler import Scheduler
@@ -33,6 +33,7 @@ def validate(scheduler: Scheduler) -> None:
     _patience(scheduler)
     _budgets(scheduler)
     _parking(scheduler)
+    _companies(scheduler)
     _progress(scheduler)
 
 
@@ -123,14 +124,30 @@ def _parking(scheduler: Scheduler) -> None:
             taken += record.weight
         states = _WHILE[sleep]
         _require(state in states, f"{name} is {state}, and its engine is {sleep.name}")
-        _require(sleep is not Sleep.ASLEEP or not record.holds, f"{name} sleeps and holds {record.holds}")
+        lies = sleep is Sleep.ASLEEP and not record.seated
+        _require(not (lies and record.holds), f"{name} sleeps and holds {record.holds}")
     most = scheduler._park_memory  # noqa: SLF001
     _require(taken <= most or taken == 0, f"parked models take {taken} bytes of {most}")
 
 
+def _companies(scheduler: Scheduler) -> None:
+    """Who is always together knows of each other, and nobody comes along with somebody who is not there."""
+    for record in scheduler.records():
+        name, state = record.name, record.state
+        for other in record.companions:
+            _require(any(r is record for r in other.companions), f"{name} is with {other.name}, and not the reverse")
+            _require(not record.removed, f"{name} is not configured and has company")
+        if record.seated or record.called is not None:
+            _require(company.accompanied(record), f"{name} comes along with nobody")
+        if record.seated:
+            _require(not state.resident and not record.skipped, f"{name} is {state} and its room is kept")
+        if record.called is not None:
+            _require(state in company.COMES_BACK, f"{name} is {state} and called")
+
+
 def _progress(scheduler: Scheduler) -> None:
     """Whoever is first in line waits for something that will happen."""
-    gpus = {demand.gpu for record in scheduler.records() for demand in record.spec.demands}
+    gpus = {gpu for record in scheduler.records() for gpu in company.line(record)}
     for name in scheduler._claims.heads(gpus):  # noqa: SLF001
         record = scheduler.record(name)
         if record is None:
@@ -141,7 +158,8 @@ def _progress(scheduler: Scheduler) -> None:
         verdict = scheduler._plan(record, inf).verdict  # noqa: SLF001
         if verdict is placement.Verdict.EVICT:
             turn_ends = record.hold is not None and record.timer is not None and record.timer <= record.hold
-            owed = any(other.closes_for == name for other in scheduler.records())
+            # Of two that want others to go that go as one, one is closed for.
+            owed = any(other.closes_for is not None and other.name in record.awaits for other in scheduler.records())
             _require(turn_ends or owed, f"{name} is first in line, and those in its way do not go")
             continue
         _require(verdict is placement.Verdict.WAIT, f"{name} is first in line, and {verdict} is not carried out")

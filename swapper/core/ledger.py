@@ -40,8 +40,8 @@ class Ledger:
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:
-        """The configured GPUs."""
-        return tuple(self._gpus.values())
+        """The configured GPUs; places of groups are none."""
+        return tuple(gpu for gpu in self._gpus.values() if gpu.index >= 0)
 
     @property
     def claims(self) -> tuple[str, ...]:

@@ -48,18 +48,30 @@ class Policy(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU: its index in PCI bus order, and how models share it."""
+    """One GPU, or a place that is none: models of a group that is never together want it as they want a GPU.
+
+    Attributes:
+        index: In PCI bus order; below 0 where it is no GPU.
+        policy: How models share it.
+        group: The name of the group, where it is no GPU.
+    """
 
     index: int
     policy: Policy = Policy.EXCLUSIVE
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a model takes of one GPU, in parts per million of its memory."""
+    """What a model takes of one GPU, in parts per million of its memory; below index 0 it is a group's place."""
 
     gpu: int
     parts: int = WHOLE
+
+    @property
+    def real(self) -> bool:
+        """Whether it is of a GPU."""
+        return self.gpu >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,8 @@ class ModelSpec:
 
     Attributes:
         name: The configured name, never an alias.
-        demands: GPUs that the model is pinned to, with its share of each; empty for a model that needs none.
+        demands: GPUs that the model is pinned to, with its share of each, and places of groups that are never
+            together; empty for a model that needs none.
         pinned: Never chosen as a victim.
         ttl: Idle time after which the model is stopped; None keeps it.
         load_timeout: Longest time from start to ready.
@@ -96,6 +109,7 @@ class ModelSpec:
         queue_timeout: Longest time that a request waits for a lease, loading included; None for as long as it takes.
         priority: Steps above (or, negative, below) what is normal (`core.waiting`).
         park: Whether it makes room by being parked rather than stopped.
+        together: The group with whose models it is loaded, and sent away (`core.company`); empty for none.
         fingerprint: Changes when the unit's definition does: a resident with an old one is drained and stopped.
     """
 
@@ -111,6 +125,7 @@ class ModelSpec:
     queue_timeout: float | None = None
     priority: int = 0
     park: bool = False
+    together: str = ""
     fingerprint: str = ""
 
 

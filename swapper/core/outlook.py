@@ -17,6 +17,7 @@ come first whose use of the GPU nobody can foresee, the answer is None.
 
 from collections.abc import Iterable
 
+from swapper.core import company
 from swapper.core.claims import Claims
 from swapper.core.model import State
 from swapper.core.record import Record
@@ -98,7 +99,7 @@ def _ready_in(record: Record, records: Iterable[Record], claims: Claims, now: fl
 
 def _room_in(record: Record, records: Iterable[Record], claims: Claims, now: float) -> float | None:
     """Seconds until all that leave, to make room for a model or to be started anew, are gone."""
-    wanted = {demand.gpu for demand in record.spec.demands}
+    wanted = {demand.gpu for demand in company.wants(record)}
     if record.drained_for is not None or (wanted and not claims.ahead(record.name)):
         return None
     turn = 0.0 if record.hold is None else max(0.0, record.hold - now)

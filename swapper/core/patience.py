@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from swapper.core import failures, outlook, reasons
+from swapper.core import company, failures, outlook, reasons
 from swapper.core.actions import Reject
 from swapper.core.model import State
 from swapper.core.record import Record
@@ -69,10 +69,13 @@ class Patience(Seating):
                 assert_never(record.state)
 
     def _idle(self, record: Record, now: float) -> None:
-        ttl = record.spec.ttl
-        if ttl is None or record.leases or record.waiting:
+        """Nobody has asked for it, or for a companion of it, as long as that may be."""
+        ttl, together = record.ttl, (record, *company.ready(record))
+        if ttl is None or company.gathers(record) or any(r.leases or r.waiting for r in together):
             return
-        if record.used + ttl > now:
-            self._due(record, record.used + ttl)
-        else:
-            self._stop(record, now, reasons.idle(ttl))
+        used = max(r.used for r in together)
+        if used + ttl > now:
+            self._due(record, used + ttl)
+            return
+        for other in together:
+            self._stop(other, now, reasons.idle(ttl))

@@ -2,6 +2,7 @@
 
 Rules. On a GPU with policy `exclusive` one model may be resident; on one with `pack`, as many as their shares allow.
 Whoever drains or stops is leaving: nobody else goes where its room is enough. Never a victim is one that is pinned.
+Models that are always together are placed as one, and go as one (`core.company`).
 
 Of all sets that make enough room, the one goes that is the cheapest to have gone. What a model costs then is what it
 takes to load it again, times how likely it is to be wanted soon: one that nobody has used for a time t is wanted within
@@ -15,8 +16,10 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import inf
 
-from swapper.core.model import WHOLE, Demand, Gpu, Policy, State
+from swapper.core import company
+from swapper.core.model import WHOLE, Demand, Gpu, ModelSpec, Policy, State
 from swapper.core.record import Record
 
 MOST_TRIED = 12
@@ -41,7 +44,7 @@ class Plan:
 
     Attributes:
         verdict: Start it, wait for what goes on, evict the victims first, or give it up.
-        victims: Who has to drain, the cheapest first.
+        victims: Who has to drain, the cheapest first, and who goes with them.
         obstacles: With NEVER: the pinned models in the way.
     """
 
@@ -69,22 +72,25 @@ def plan(claimant: Record, occupants: Sequence[Record], gpus: Mapping[int, Gpu],
 
     Args:
         claimant: The model that wants to start.
-        occupants: All other models that are resident on any of its GPUs.
+        occupants: All other models that are resident on any of its GPUs, or whose room is kept there.
         gpus: The configured GPUs; one that is not configured is exclusive.
         now: The time.
     """
-    demands = claimant.spec.demands
+    demands = company.wants(claimant)
     # Two engines that start on one GPU at the same time spoil each other's memory profiling (vLLM).
-    if any(occupant.state is State.STARTING for occupant in occupants):
+    if company.starting(claimant) or any(occupant.state is State.STARTING for occupant in occupants):
         return Plan(Verdict.WAIT)
     staying = [occupant for occupant in occupants if occupant.state is State.READY]
     if not conflicts(demands, occupants, gpus):
         return Plan(Verdict.START)
     if not conflicts(demands, staying, gpus):
         return Plan(Verdict.WAIT)
-    pinned = tuple(occupant for occupant in staying if occupant.spec.pinned)
+    pinned = tuple(occupant for occupant in staying if occupant.pinned and occupant not in claimant.companions)
     if conflicts(demands, pinned, gpus):
         return Plan(Verdict.NEVER, obstacles=pinned)
+    fixed = [occupant for occupant in staying if occupant in pinned or _gathers(occupant, claimant)]
+    if conflicts(demands, fixed, gpus):
+        return Plan(Verdict.WAIT)
     return Plan(Verdict.EVICT, victims=_cheapest(claimant, staying, gpus, now))
 
 
@@ -94,45 +100,69 @@ def regret(record: Record, now: float) -> float:
     return (record.pace.loads.known or UNKNOWN_LOAD) / (1.0 + idle)
 
 
+def crowded(specs: Sequence[ModelSpec], gpus: Mapping[int, Gpu]) -> bool:
+    """Whether these models can never be there together."""
+    wanted = [demand.gpu for spec in specs for demand in spec.demands]
+    return any(demand.parts > WHOLE for demand in company.total(specs)) or any(
+        _policy(gpu, gpus) is Policy.EXCLUSIVE and wanted.count(gpu) > 1 for gpu in set(wanted)
+    )
+
+
+def _gathers(occupant: Record, claimant: Record) -> bool:
+    return company.gathers(occupant) and occupant not in claimant.companions
+
+
 def _cheapest(
     claimant: Record, staying: Sequence[Record], gpus: Mapping[int, Gpu], now: float
 ) -> tuple[Record, ...]:
     """Who goes; the cheapest first."""
-    demands = claimant.spec.demands
+    demands = company.wants(claimant)
     crowded = conflicts(demands, staying, gpus)
-    # Who serves the last of those to whom it owes that has been chosen before.
-    costs = {r.name: 0.0 if r.closes_for == claimant.name else regret(r, now) for r in staying}
-    candidates = sorted(
-        (r for r in staying if not r.spec.pinned and any(demand.gpu in crowded for demand in r.holds)),
-        key=lambda record: (costs[record.name], record.used),
-    )
-    if len(candidates) > MOST_TRIED:
-        return _one_by_one(claimant, candidates, staying, gpus)
-    sets = (
-        (sum(costs[record.name] for record in some), len(some), some)
-        for count in range(1, len(candidates) + 1)
-        for some in combinations(candidates, count)
-    )
+    parties = _parties(claimant, [r for r in staying if any(demand.gpu in crowded for demand in r.holds)], now)
+    if len(parties) > MOST_TRIED:
+        return _one_by_one(demands, [party for _, party in parties], staying, gpus)
     best: tuple[float, int, tuple[Record, ...]] | None = None
-    for cost, count, some in sets:
-        if best is not None and (cost, count) >= best[:2]:
-            continue
-        if not conflicts(demands, [record for record in staying if record not in some], gpus):
-            best = cost, count, some
+    for count in range(1, len(parties) + 1):
+        for chosen in combinations(parties, count):
+            some = tuple(record for _, party in chosen for record in party)
+            cost = sum(cost for cost, _ in chosen), len(some)
+            if best is not None and cost >= best[:2]:
+                continue
+            if not conflicts(demands, [record for record in staying if record not in some], gpus):
+                best = *cost, some
     return best[2] if best is not None else ()
 
 
+def _parties(
+    claimant: Record, candidates: Iterable[Record], now: float
+) -> list[tuple[float, tuple[Record, ...]]]:
+    """Those who may go, each with whoever goes along, and what they cost together; the cheapest first."""
+    parties: dict[str, tuple[float, float, tuple[Record, ...]]] = {}
+    for record in sorted(candidates, key=lambda record: record.used):
+        ours = record in claimant.companions
+        if record.name in parties or (not ours and (record.pinned or company.gathers(record))):
+            continue
+        party = (record, *company.ready(record))
+        # Who serves the last of those to whom it owes that has been chosen before. Of its own company nobody is, but
+        # for one that runs as it is not configured any more.
+        cost = inf if ours else sum(0.0 if r.closes_for == claimant.name else regret(r, now) for r in party)
+        found = cost, max(r.used for r in party), party
+        parties |= {r.name: found for r in party}
+    distinct = {id(party): (cost, used, party) for cost, used, party in parties.values()}
+    return [(cost, party) for cost, _, party in sorted(distinct.values(), key=lambda found: found[:2])]
+
+
 def _one_by_one(
-    claimant: Record, candidates: Sequence[Record], staying: Sequence[Record], gpus: Mapping[int, Gpu]
+    demands: Sequence[Demand], parties: Sequence[tuple[Record, ...]], staying: Sequence[Record], gpus: Mapping[int, Gpu]
 ) -> tuple[Record, ...]:
     """The first ones of those, as far as each of them is in the way."""
     victims: list[Record] = []
-    for candidate in candidates:
-        crowded = conflicts(claimant.spec.demands, [r for r in staying if r not in victims], gpus)
+    for party in parties:
+        crowded = conflicts(demands, [r for r in staying if r not in victims], gpus)
         if not crowded:
             break
-        if any(demand.gpu in crowded for demand in candidate.holds):
-            victims.append(candidate)
+        if any(demand.gpu in crowded for record in party for demand in record.holds):
+            victims += party
     return tuple(victims)
 
 
@@ -148,7 +178,7 @@ def excess(records: Sequence[Record], gpus: Mapping[int, Gpu], *, keep: Record |
     leaving: list[Record] = []
     for candidate in sorted(staying, key=lambda record: record.used):
         others = [record for record in staying if record is not candidate and record not in leaving]
-        evictable = candidate.state is State.READY and not candidate.spec.pinned and candidate is not keep
+        evictable = candidate.state is State.READY and not candidate.pinned and candidate is not keep
         if evictable and conflicts(candidate.holds, others, gpus):
             leaving.append(candidate)
     return tuple(leaving)

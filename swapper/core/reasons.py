@@ -74,6 +74,7 @@ UNLOADED = Reason("unloaded by an operator", Cause.OPERATOR)
 REMOVED = Reason("no longer configured", Cause.CONFIGURATION)
 CHANGED = Reason("its configuration changed", Cause.CONFIGURATION)
 REBUDGETED = Reason("the GPU's budget changed", Cause.CONFIGURATION)
+REGROUPED = Reason("its group changed", Cause.CONFIGURATION)
 STARTABLE = Reason("can be started", Cause.FILES)
 WOKEN = Reason("woken up", Cause.READY)
 ADOPTED_PARKED = Reason("adopted: it was parked already", Cause.EXTERNAL)
@@ -100,6 +101,26 @@ def cheapest(idle: float | None, load: float | None) -> str:
     """Why it is this model that goes: seconds that it has been unused, None while it is used, and that a load takes."""
     use = "still in use" if idle is None else f"unused for {idle:.0f} s"
     return use if load is None else f"{use}, loads in {load:.1f} s"
+
+
+def comes_with(group: str) -> Reason:
+    """A companion was asked for."""
+    return Reason(f"always together: group {group}", Cause.ASKED)
+
+
+def goes_with(model: str, group: str) -> str:
+    """A companion of it goes."""
+    return f"always together with {model} (group {group})"
+
+
+def apart(model: str, group: str) -> str:
+    """They may not be there at the same time."""
+    return f"never together with {model} (group {group})"
+
+
+def because(reason: Reason, why: str) -> Reason:
+    """The same reason, with more details."""
+    return Reason(str(reason), reason.cause, "; ".join(filter(None, (reason.detail, why))))
 
 
 def gives_way(model: str) -> Reason:

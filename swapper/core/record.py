@@ -1,6 +1,6 @@
 """What the scheduler knows of one model: mutable, owned by the scheduler alone."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from swapper.core.model import Demand, Failure, ModelSpec, State
@@ -47,6 +47,10 @@ class Record:
         failures: Starts that failed in a row.
         retry_at: Before this time no new start is tried.
         removed: No longer configured; forgotten once it is stopped.
+        companions: Those with whom it is always together, itself not among them (`core.company`).
+        seated: Its room is kept, and it is started once no companion is starting any more.
+        called: Since when a companion wants it there, though nobody may have asked for it itself.
+        skipped: Its last start came to nothing: companions do without it until somebody asks for it itself.
     """
 
     spec: ModelSpec
@@ -81,6 +85,10 @@ class Record:
     failures: int = 0
     retry_at: float = 0.0
     removed: bool = False
+    companions: tuple["Record", ...] = field(default=(), repr=False, compare=False)
+    seated: bool = False
+    called: float | None = None
+    skipped: bool = False
 
     @property
     def name(self) -> str:
@@ -89,8 +97,30 @@ class Record:
 
     @property
     def holds(self) -> tuple[Demand, ...]:
-        """What its unit holds of the GPUs now."""
-        return self.loaded.demands if self.state.resident and self.sleep is not Sleep.ASLEEP else ()
+        """What its unit holds of the GPUs now, or what is kept for it."""
+        if self.state.resident and self.sleep is not Sleep.ASLEEP:
+            return self.loaded.demands
+        return self.spec.demands if self.seated else ()
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it is never a victim: where one of a company is pinned, all are."""
+        return self.spec.pinned or any(record.spec.pinned for record in self.companions)
+
+    @property
+    def swap(self) -> float:
+        """Seconds that one stay costs, of all that come and go with it."""
+        if not self.companions:
+            return self.pace.swap
+        return self.pace.swap + sum(record.pace.swap for record in self.companions if record.state.resident)
+
+    @property
+    def ttl(self) -> float | None:
+        """Idle time after which it is stopped, or after which its company is: the longest of theirs; None for never."""
+        if not self.companions:
+            return self.spec.ttl
+        spans = [record.spec.ttl for record in (self, *self.companions)]
+        return None if None in spans else max(span for span in spans if span is not None)
 
     @property
     def limit(self) -> int | None:
@@ -122,8 +152,18 @@ class Record:
 
     @property
     def wants_start(self) -> bool:
-        """Whether somebody waits for it to be started (again)."""
-        return bool(self.waiting) and self.state not in {State.STARTING, State.READY}
+        """Whether somebody waits for it to be started (again), or a companion does."""
+        wanted = bool(self.waiting) or self.seated or self.called is not None
+        return wanted and self.state not in {State.STARTING, State.READY}
+
+    @property
+    def urgency(self) -> float | None:
+        """That of its claim; None where nobody wants it. Nobody comes before one whose room is kept."""
+        if self.seated:
+            return -inf
+        if self.called is None:
+            return self.waiting.urgency
+        return min((since for since in (self.waiting.urgency, self.called) if since is not None), default=None)
 
     @property
     def patience(self) -> float | None:
@@ -140,6 +180,12 @@ class Record:
     def forget_claim(self) -> None:
         """Its claim is looked at anew, or is no more."""
         self.hold, self.awaits = None, ()
+
+    def regroup(self, spec: ModelSpec) -> None:
+        """Groups are of the configuration, not of the unit: the place of one is taken, or left, without a new start."""
+        demands = (*(d for d in self.loaded.demands if d.real), *(d for d in spec.demands if not d.real))
+        if demands != self.loaded.demands:
+            self.loaded = replace(self.loaded, demands=demands)
 
     def load(self, spec: ModelSpec) -> None:
         """What runs, or will, is configured so; what was learned of another definition is forgotten."""

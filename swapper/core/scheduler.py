@@ -17,7 +17,7 @@ it again with `TimePassed` at `deadline()`.
 from dataclasses import replace
 from typing import assert_never
 
-from swapper.core import failures, outlook, reasons
+from swapper.core import company, failures, outlook, placement, reasons
 from swapper.core.actions import Action, Reject
 from swapper.core.events import (
     ActiveState,
@@ -95,6 +95,8 @@ class Scheduler(Resting):
         if record is None or record.removed:
             self._actions.append(Reject(event.request, event.model, failures.not_configured(event.model)))
             return
+        if record.companions:
+            self._call(record, now)
         if not record.leases and not record.waiting and not event.light:
             record.pace.pause(now - record.used)
         if record.state is State.READY and (event.light or (not record.waiting and not record.full)):
@@ -191,6 +193,7 @@ class Scheduler(Resting):
                 self._began(record, event.invocation, adopted=True)
                 self._change(record, State.READY, reasons.ADOPTED, now)
         record.failure, record.failures, record.retry_at, record.used = None, 0, 0.0, now
+        record.skipped = False
         self._touch(record)
         if record.adopted:
             self._relieve(now, reasons.gives_way(record.name), keep=record)
@@ -263,6 +266,7 @@ class Scheduler(Resting):
         record.sleep = Sleep.AWAKE
 
     def _start_failed(self, record: Record, failure: Failure, now: float, *, backoff: bool) -> None:
+        record.skipped = True
         if backoff:
             record.failures += 1
             pause = min(2.0 ** (record.failures - 1), BACKOFF_MAX)
@@ -280,26 +284,29 @@ class Scheduler(Resting):
         if event.failure is not None:
             self._change(record, _UNAVAILABLE.get(event.failure.code, State.FAILED), reasons.failed(event.failure), now)
             return
-        record.retry_at, record.failures = 0.0, 0
+        record.retry_at, record.failures, record.skipped = 0.0, 0, False
         if record.state is not State.STOPPED:
             self._change(record, State.STOPPED, reasons.STARTABLE, now)
 
     def _unload_asked(self, event: UnloadAsked, now: float) -> None:
-        record = self._records.get(event.model)
-        if record is None:
+        asked = self._records.get(event.model)
+        if asked is None:
             return
-        if record.state in {State.READY, State.DRAINING}:
-            self._drain(record, now, reasons.UNLOADED)
-        elif record.state is State.STARTING:
-            self._reject(record, failures.unloaded(record))
-            self._stop(record, now, reasons.UNLOADED)
-        elif record.state is State.PARKED or record.sleep is Sleep.PARKING:
-            self._stop(record, now, reasons.UNLOADED)
+        for record in (asked, *asked.companions):
+            record.called = None
+            if record.state in {State.READY, State.DRAINING}:
+                self._drain(record, now, reasons.UNLOADED)
+            elif record.state is State.STARTING:
+                self._reject(record, failures.unloaded(record))
+                self._stop(record, now, reasons.UNLOADED)
+            elif record.state is State.PARKED or record.sleep is Sleep.PARKING:
+                self._stop(record, now, reasons.UNLOADED)
 
     def _config_applied(self, event: ConfigApplied, now: float) -> None:
         self._turns, self._park_memory = event.turns, event.park_memory
         gpus = {gpu.index: gpu for gpu in event.gpus}
-        rebudgeted, self._gpus = gpus != self._gpus, gpus
+        old, self._gpus = self.gpus, gpus
+        rebudgeted = old != self.gpus
         specs = {spec.name: spec for spec in event.models}
         for record in self._records.values():
             if record.name not in specs:
@@ -310,14 +317,30 @@ class Scheduler(Resting):
         leaving = [name for name in self._records if name not in specs]
         self._records = {name: self._records[name] for name in [*specs, *leaving]}
         self._fit_parked(self._park_memory, now)
-        self._claims.renew({record.name: record.spec.demands for record in self._records.values()})
-        if rebudgeted:
-            for record in self._records.values():
-                record.adopted = record.state.resident
-            self._relieve(now, reasons.REBUDGETED)
+        self._regroup()
+        self._claims.renew({record.name: company.line(record) for record in self._records.values()})
+        regrouped = [record for record in self._records.values() if record.holds != record.held]
+        for record in self._records.values() if rebudgeted else regrouped:
+            record.adopted = record.state.resident
+            self._hold(record)
+        if rebudgeted or regrouped:
+            self._relieve(now, reasons.REBUDGETED if rebudgeted else reasons.REGROUPED)
+
+    def _regroup(self) -> None:
+        """Who is always together with whom, as far as they fit together."""
+        members: dict[str, list[Record]] = {}
+        for record in self._records.values():
+            record.companions = ()
+            if record.spec.together and not record.removed:
+                members.setdefault(record.spec.together, []).append(record)
+        for together in members.values():
+            if not placement.crowded([record.spec for record in together], self._gpus):
+                for record in together:
+                    record.companions = tuple(other for other in together if other is not record)
 
     def _remove(self, record: Record, now: float) -> None:
-        record.removed = True
+        record.removed, record.seated, record.called = True, False, None
+        record.regroup(replace(record.spec, demands=()))
         self._reject(record, failures.not_configured(record.name))
         if record.state in {State.STARTING, State.PARKED}:
             self._stop(record, now, reasons.REMOVED)
@@ -326,12 +349,13 @@ class Scheduler(Resting):
 
     def _respecify(self, record: Record, spec: ModelSpec, now: float) -> None:
         record.removed, record.spec = False, spec
+        record.regroup(spec)
         self._touch(record)
         if record.patience is not None:
             self._wake(record, record.patience)
         if not record.state.running:
             record.load(spec)
-            record.retry_at, record.failures = 0.0, 0
+            record.retry_at, record.failures, record.skipped = 0.0, 0, False
         elif record.loaded.fingerprint == spec.fingerprint:
             return
         elif record.state in {State.STARTING, State.PARKED}:

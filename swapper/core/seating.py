@@ -8,7 +8,7 @@ that are first in line on a GPU where something changed are decided; whoever mad
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from swapper.core import failures, parking, placement, reasons, turns
+from swapper.core import company, failures, parking, placement, reasons, turns
 from swapper.core.actions import ParkUnit, Reject, StartUnit, StopUnit, WakeUnit
 from swapper.core.ledger import Ledger
 from swapper.core.model import Failure, State
@@ -39,6 +39,8 @@ class Seating(Ledger):
                 record = self._touched.pop(next(iter(self._touched)))
                 self._put_in_order(record, now)
                 self._dirty.update(demand.gpu for demand in (*record.spec.demands, *record.loaded.demands))
+                if record.companions:
+                    self._dirty.update(company.line(record))
             for victim in [r for r in self._making_room.values() if r.drained_for not in self._claims]:
                 self._undrain(victim, now)
             for victim in [r for r in self._closing.values() if r.closes_for not in self._claims]:
@@ -59,12 +61,14 @@ class Seating(Ledger):
             self._leave(record, now)
         elif record.removed and not record.state.running:
             del self._records[record.name]
-        urgency = record.waiting.urgency
+        if (record.seated or record.called is not None) and not company.accompanied(record):
+            self._stand_up(record)
+        urgency = record.urgency
         if not record.wants_start or record.removed or urgency is None:
             self._claims.remove(record.name)
             record.forget_claim()
-        elif record.spec.demands or record.state.resident:
-            self._claims.add(record.name, record.spec.demands, urgency)
+        elif (line := company.line(record)) or record.state.resident or company.starting(record):
+            self._claims.add(record.name, line, urgency)
         else:
             self._start(record, now)
 
@@ -77,8 +81,9 @@ class Seating(Ledger):
         may = None if claimant is None else self._owed(record, claimant)
         while not record.full and (first := record.waiting.first(may)) is not None:
             self._admit_waiting(record, first, now)
-        if not record.leases and record.spec.ttl is not None:
-            self._due(record, now + record.spec.ttl)
+        ttl = None if record.leases else record.ttl
+        if ttl is not None:
+            self._due(record, now + ttl)
 
     def _decide(self, record: Record, now: float) -> None:
         """Decide a claim that is first in line."""
@@ -89,27 +94,35 @@ class Seating(Ledger):
         record.forget_claim()
         if record.state.resident:
             return
-        plan = self._plan(record, now)
+        occupants = self._occupants(record)
+        if record.seated and placement.conflicts(record.spec.demands, occupants, self._gpus):
+            self._stand_up(record)
+            return
+        plan = placement.plan(record, occupants, self._gpus, now)
         match plan.verdict:
             case placement.Verdict.START:
                 self._start(record, now)
             case placement.Verdict.EVICT:
                 self._make_room(record, plan.victims, now)
             case placement.Verdict.NEVER:
-                self._reject(record, failures.pinned_in_the_way(record, plan.obstacles))
+                self._reject(record, self._never(record, plan.obstacles))
             case placement.Verdict.WAIT:
                 pass
             case other:
                 assert_never(other)
 
     def _plan(self, record: Record, now: float) -> placement.Plan:
+        return placement.plan(record, self._occupants(record), self._gpus, now)
+
+    def _occupants(self, record: Record) -> list[Record]:
+        """Who else is on the GPUs that a model, and who comes with it, are to have."""
         occupants = {
             other.name: other
-            for gpu in {demand.gpu for demand in record.spec.demands}
-            for other in self._holders.get(gpu, {}).values()
+            for demand in company.wants(record)
+            for other in self._holders.get(demand.gpu, {}).values()
             if other is not record
         }
-        return placement.plan(record, list(occupants.values()), self._gpus, now)
+        return list(occupants.values())
 
     def _make_room(self, claimant: Record, victims: Sequence[Record], now: float) -> None:
         """Let these drain, once their turns are over and they owe nobody service."""
@@ -127,7 +140,7 @@ class Seating(Ledger):
             self._close(victim, claimant.name)
         if over <= now and not owing:
             for victim in victims:
-                why = reasons.cheapest(None if victim.leases else now - victim.used, victim.pace.loads.known)
+                why = self._why(victim, claimant, now)
                 self._drain(victim, now, reasons.makes_room(claimant.name, why), drained_for=claimant.name)
 
     def _owed(self, record: Record, claimant: str) -> Callable[[Wait], bool]:
@@ -152,22 +165,84 @@ class Seating(Ledger):
     def _relieve(self, now: float, reason: Reason, *, keep: Record | None = None) -> None:
         """Bring GPUs back under budget after somebody else started a unit, or the budget changed."""
         for victim in placement.excess(list(self._records.values()), self._gpus, keep=keep):
-            self._drain(victim, now, reason)
+            if victim.state is not State.READY:
+                continue  # it has gone with another one
+            for other in company.ready(victim):
+                if other is not keep:
+                    why = reasons.goes_with(victim.name, victim.spec.together)
+                    self._drain(other, now, reasons.because(reason, why))
+            apart = "" if keep is None else self._apart(victim, keep)
+            self._drain(victim, now, reasons.because(reason, apart))
+
+    # -- companies and groups --------------------------------------------------------------------------------------
+
+    def _call(self, record: Record, now: float) -> None:
+        """Somebody asks for a model that is there: companions that are not come back."""
+        if record.state is not State.READY or record.closes_for is not None:
+            return
+        for other in company.away(record):
+            if other.called is None:
+                other.called = now
+                self._touch(other)
+
+    def _seat(self, record: Record) -> None:
+        """Keep the room of those that are started with a model; those that are still on their way out come later."""
+        for other in list(company.absent(record)):
+            other.seated = True
+            self._hold(other)
+            self._touch(other)
+        for other in company.away(record):
+            other.called = record.since if other.called is None else other.called
+            self._touch(other)
+
+    def _stand_up(self, record: Record) -> None:
+        """It is not started for its companions any more; who asked for it itself goes on waiting."""
+        record.seated, record.called = False, None
+        self._hold(record)
+        self._claims.remove(record.name)
+        for other in (record, *record.companions):
+            self._touch(other)
+
+    def _apart(self, one: Record, other: Record) -> str:
+        """The group for which two are never together, in words; empty where it is for room only."""
+        shared = {demand.gpu for demand in one.spec.demands} & {demand.gpu for demand in other.spec.demands}
+        group = next((self._gpus[gpu].group for gpu in sorted(shared) if gpu < 0 and gpu in self._gpus), None)
+        return "" if group is None else reasons.apart(other.name, group)
+
+    def _why(self, victim: Record, claimant: Record, now: float) -> str:
+        """Why it is this one that makes room."""
+        comers = (claimant, *company.absent(claimant))
+        wanted = {demand.gpu for comer in comers for demand in comer.spec.demands}
+        if not any(demand.gpu in wanted for demand in victim.holds):
+            other = next(r for r in victim.companions if any(demand.gpu in wanted for demand in r.holds))
+            return reasons.goes_with(other.name, victim.spec.together)
+        apart = next((said for comer in comers if (said := self._apart(victim, comer))), "")
+        cheapest = reasons.cheapest(None if victim.leases else now - victim.used, victim.pace.loads.known)
+        return f"{apart}; {cheapest}" if apart else cheapest
+
+    def _never(self, record: Record, obstacles: Sequence[Record]) -> Failure:
+        """Pinned models are in the way, of itself or of who comes with it."""
+        comers = (record, *company.absent(record))
+        apart = next((said for comer in comers for other in obstacles if (said := self._apart(comer, other))), "")
+        return failures.pinned_in_the_way(record, tuple(obstacles), [comer.name for comer in comers[1:]], apart)
 
     # -- transitions: each leaves the record touched ---------------------------------------------------------------
 
     def _start(self, record: Record, now: float) -> None:
         self._claims.remove(record.name)
         record.forget_claim()
+        reason = reasons.ASKED if record.waiting else reasons.comes_with(record.spec.together)
         if record.state is State.PARKED:
             record.load(record.spec)
             record.sleep, record.adopted = Sleep.WAKING, False
-            self._change(record, State.STARTING, reasons.ASKED, now, record.spec.load_timeout + GRACE)
+            self._change(record, State.STARTING, reason, now, record.spec.load_timeout + GRACE)
+            self._seat(record)
             self._actions.append(WakeUnit(record.name))
             return
         self._began(record, record.invocation, adopted=False)
         record.begun = False
-        self._change(record, State.STARTING, reasons.ASKED, now, record.spec.load_timeout + GRACE)
+        self._change(record, State.STARTING, reason, now, record.spec.load_timeout + GRACE)
+        self._seat(record)
         self._actions.append(StartUnit(record.name))
 
     def _drain(self, record: Record, now: float, reason: Reason, *, drained_for: str | None = None) -> None:
@@ -177,7 +252,11 @@ class Seating(Ledger):
             self._making_room[record.name] = record
 
     def _undrain(self, record: Record, now: float) -> None:
-        self._change(record, State.READY, reasons.SPARED, now)
+        """It need not make room any more, nor need those that would have gone with it."""
+        claimant = record.drained_for
+        for other in (record, *record.companions):
+            if other.drained_for is not None and other.drained_for == claimant:
+                self._change(other, State.READY, reasons.SPARED, now)
 
     def _leave(self, record: Record, now: float) -> None:
         """What has drained goes: parked, where it is to and there is memory for it."""
@@ -219,11 +298,15 @@ class Seating(Ledger):
     ) -> None:
         """Enter a state; whom the model made room for, if anybody, is forgotten. Arguments are those of `_enter`."""
         record.drained_for = record.closes_for = None
+        record.seated = False
+        if state not in company.COMES_BACK:
+            record.called = None
         self._making_room.pop(record.name, None)
         self._closing.pop(record.name, None)
         self._dirty.update(demand.gpu for demand in record.loaded.demands)
         self._enter(record, state, reason, now, timeout=timeout, took=took)
-        self._touch(record)
+        for other in (record, *record.companions):
+            self._touch(other)
 
     def _reject(self, record: Record, failure: Failure) -> None:
         """Tell all who wait for this model that it will not be."""
@@ -232,4 +315,5 @@ class Seating(Ledger):
             self._actions.append(Reject(request, record.name, failure))
         record.waiting.clear()
         record.light.clear()
+        record.called = None
         self._touch(record)

@@ -6,8 +6,9 @@ over
     at once             for a model that has nothing to do, unless its next request is about to come
     after the quantum   else: max(min_hold, (1 / swap_share - 1) x what one stay costs, its load and its stop)
 
-after it began; by then it may be over already. A model whose turn is over owes service to those who waited for it when
-its turn began, and to those who came before whoever wants its place; then it drains.
+after it began; by then it may be over already. Models that are always together count as one: what their stay costs is
+what all of them cost. A model whose turn is over owes service to those who waited for it when its turn began, and to
+those who came before whoever wants its place; then it drains.
 
 So while several models are always busy, a stay of cost c brings a turn of at least c (1 / s - 1): swaps take a part s
 of the time at most. This is the rule by which polling systems with switch-over times bound what switching costs
@@ -28,7 +29,7 @@ LINGER_MOST = 1.0
 
 def quantum(record: Record, turns: Turns) -> float:
     """Seconds that a model's turn lasts at least while it is busy."""
-    return max(turns.min_hold, record.pace.swap * (1 / turns.swap_share - 1))
+    return max(turns.min_hold, record.swap * (1 / turns.swap_share - 1))
 
 
 def linger(record: Record) -> float:

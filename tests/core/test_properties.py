@@ -27,13 +27,15 @@ from swapper.core.reasons import Cause, Reason, cause_of
 from swapper.core.scheduler import Scheduler
 
 NAMES = "abcd"
+NEVER = Gpu(-1, group="never"), Gpu(-2, group="neither")
 PHASES = [phase for phase in Phase if phase != Phase.explain]
 models = st.sampled_from(NAMES)
 specs = st.builds(
     ModelSpec,
     name=st.just("?"),
     demands=st.sampled_from(
-        [(), (Demand(0),), (Demand(1),), (Demand(0), Demand(1)), (Demand(0, 300_000),), (Demand(0, 400_000),)]
+        [(), (Demand(0),), (Demand(1),), (Demand(0), Demand(1)), (Demand(0, 300_000),), (Demand(0, 400_000),),
+         (Demand(-1),), (Demand(0, 300_000), Demand(-1)), (Demand(1, 300_000), Demand(-1), Demand(-2))]
     ),
     pinned=st.booleans(),
     ttl=st.sampled_from([None, 5.0]),
@@ -44,12 +46,13 @@ specs = st.builds(
     queue_timeout=st.sampled_from([None, None, 3.0, 45.0]),
     priority=st.sampled_from([-1, 0, 0, 1]),
     park=st.booleans(),
+    together=st.sampled_from(["", "", "x", "x", "y"]),
     fingerprint=st.sampled_from("12"),
 )
 configs = st.builds(
     lambda chosen, policies, turns, memory: ConfigApplied(
         tuple(_named(spec, name) for name, spec in chosen.items()),
-        tuple(Gpu(i, p) for i, p in enumerate(policies)),
+        (*(Gpu(i, p) for i, p in enumerate(policies)), *NEVER),
         turns,
         memory,
     ),

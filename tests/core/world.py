@@ -57,8 +57,9 @@ class World:
     """One scheduler and all around it."""
 
     def __init__(
-        self, models: Sequence[ModelSpec], load: dict[str, float], stop: float, turns: Turns, *, check: bool = True
-    ) -> None:
+        self, models: Sequence[ModelSpec], load: dict[str, float], stop: float, turns: Turns, *, check: bool = True,
+        policy: Policy = Policy.EXCLUSIVE
+    ) -> None:  # fmt: skip
         self.scheduler = Scheduler()
         self.now = 0.0
         self.load, self.stop, self.check = load, stop, check
@@ -66,7 +67,7 @@ class World:
         self.stays: list[Stay] = []
         self._ids, self._order = count(1), count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._feed(ConfigApplied(tuple(models), (Gpu(0, Policy.EXCLUSIVE),), turns))
+        self._feed(ConfigApplied(tuple(models), (Gpu(0, policy),), turns))
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         """Have something happen then."""
@@ -107,8 +108,7 @@ class World:
                 case StartUnit(model):
                     self._start(model)
                 case StopUnit(model):
-                    stay = next(stay for stay in reversed(self.stays) if stay.model == model)
-                    stay.stopped = self.now
+                    self._stay(model).stopped = self.now
                     self.at(self.now + self.stop, lambda model=model: self._gone(model))  # type: ignore[misc]
                 case Admit(request):
                     self._admit(request)
@@ -123,8 +123,12 @@ class World:
         self.stays.append(Stay(model, self.now, tuple(record.waiting)))
         self.at(self.now + self.load[model], lambda: self._ready(model))
 
+    def _stay(self, model: str) -> Stay:
+        """The last one of a model."""
+        return next(stay for stay in reversed(self.stays) if stay.model == model)
+
     def _ready(self, model: str) -> None:
-        stay = self.stays[-1]
+        stay = self._stay(model)
         stay.ready = self.now
         record = self.scheduler.record(model)
         assert record is not None
@@ -132,8 +136,7 @@ class World:
         self._feed(UnitChanged(model, ActiveState.ACTIVE, f"i{len(self.stays)}", took=self.load[model]))
 
     def _gone(self, model: str) -> None:
-        stay = next(stay for stay in reversed(self.stays) if stay.model == model)
-        stay.gone = self.now
+        self._stay(model).gone = self.now
         self._feed(UnitChanged(model, ActiveState.INACTIVE, took=self.stop))
 
     def _admit(self, request: int) -> None:
@@ -143,7 +146,7 @@ class World:
         assert record is not None
         assert record.state in {State.READY, State.DRAINING}  # it may have been the last one
         asked.admitted = self.now
-        self.stays[-1].admitted.append(request)
+        self._stay(asked.model).admitted.append(request)
         self.at(self.now + asked.service, lambda: self._over(request))
 
     def _over(self, request: int) -> None:
