@@ -14,7 +14,7 @@ The order is that of the configuration everywhere, so that no two profiles can c
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from swapper.config import Config, Location, Model, Profile
+from swapper.config import Config, Location, Model, Profile, Rule
 from swapper.quoting import sentence, words
 
 DROPIN, ORDER = "50-swapper.conf", "51-swapper-order.conf"
@@ -41,15 +41,17 @@ def units(config: Config) -> Mapping[str, str]:
 def leaving(config: Config, members: Sequence[Model]) -> Sequence[Model]:
     """Who has to go, whoever is there: on the members' GPUs, what is left fits beside them and all together.
 
-    Of several that would each fit, but not all of them, those that are configured first may stay.
+    Of several that would each fit, but not all of them, those that are configured first may stay. Who is never together
+    with a member goes, and who is always together with one that goes does too.
     """
-    theirs = {gpu for model in members for gpu in model.gpus}
+    theirs = {place for model in members for place in config.places(model)}
     staying: list[Model] = list(members)
     gone: list[Model] = []
     for model in config.models:
-        if model not in members and theirs.intersection(model.gpus):
+        if model not in members and theirs.intersection(config.places(model)):
             (gone if theirs.intersection(config.crowded([*staying, model])) else staying).append(model)
-    return gone
+    going = {name for model in gone for group in config.of(model) if group.rule is Rule.ALWAYS for name in group.models}
+    return [model for model in config.models if model in gone or model.name in going]
 
 
 def _started_before(config: Config, model: Model) -> Iterator[Model]:

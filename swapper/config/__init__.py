@@ -12,6 +12,7 @@ from swapper.config.settings import (
     EngineSettings,
     Filters,
     GpuSettings,
+    Group,
     KeySettings,
     Location,
     Media,
@@ -19,6 +20,7 @@ from swapper.config.settings import (
     Model,
     Profile,
     RouterSettings,
+    Rule,
     Share,
 )
 
@@ -31,6 +33,7 @@ __all__ = [
     "EngineSettings",
     "Filters",
     "GpuSettings",
+    "Group",
     "KeySettings",
     "Location",
     "Media",
@@ -38,6 +41,7 @@ __all__ = [
     "Model",
     "Profile",
     "RouterSettings",
+    "Rule",
     "Share",
     "default_paths",
     "load",

@@ -25,7 +25,8 @@ def main(words: list[str]) -> int:
         for error in errors.errors:
             print(f"{level}{error}", file=sys.stderr)
         return EX_CONFIG
-    print(f"{len(config.models)} models on {len(config.gpus)} GPUs, no mistakes")
+    groups = f" in {len(config.groups)} groups" if config.groups else ""
+    print(f"{len(config.models)} models{groups} on {len(config.gpus)} GPUs, no mistakes")
     return 0
 
 

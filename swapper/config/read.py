@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swapper.config.errors import ConfigError, ConfigErrors
+from swapper.config.groups import contradictions, read_groups
 from swapper.config.models import read_model
 from swapper.config.nodes import Reader, Value
 from swapper.config.profiles import misfits, read_profiles
@@ -73,6 +74,7 @@ def _config(top: Section) -> Config:
     gpus = _gpus(top.below("gpus"))
     models = _models(top.below("models"), models_dir)
     implied = {index for model in models for index in model.gpus} - {gpu.index for gpu in gpus}
+    groups = read_groups(top.below("groups"), models)
     config = Config(
         models_dir=models_dir,
         gpus=tuple(sorted((*gpus, *map(GpuSettings, implied)), key=lambda gpu: gpu.index)),
@@ -82,10 +84,11 @@ def _config(top: Section) -> Config:
         engines=_engines(top.below("engines")),
         keys=_keys(top.below("keys")),
         turns=_turns(top.below("turns")),
-        profiles=read_profiles(top.below("profiles"), models),
+        groups=groups,
+        profiles=read_profiles(top.below("profiles"), models, groups),
     )
     top.close()
-    top.reader.errors += (*_shared_names(config), *_too_large(config), *misfits(config))
+    top.reader.errors += (*_shared_names(config), *_too_large(config), *contradictions(config), *misfits(config))
     return config
 
 

@@ -3,6 +3,7 @@
 Times are seconds, sizes are bytes, shares are parts per million.
 """
 
+import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from swapper.config.vocabulary import ENGINES
-from swapper.core.model import TURNS, WHOLE, Demand, ModelSpec, Policy, Turns, instance_name, unit_name
+from swapper.core.model import TURNS, WHOLE, Demand, Gpu, ModelSpec, Policy, Turns, instance_name, unit_name
 
 MODELS_DIR = Path("/var/lib/swapper/models")
 RUNTIME_DIR = Path("/run/swapper")
@@ -216,6 +217,30 @@ class KeySettings:
     priority: int = 0
 
 
+class Rule(enum.StrEnum):
+    """What a group is for, as the configuration and the API call it."""
+
+    NEVER = "never_together"
+    ALWAYS = "always_together"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Models that are never there at the same time, or that are loaded as one and leave as one.
+
+    Attributes:
+        name: The configured name.
+        rule: Which of the two.
+        models: Their configured names, two at least.
+        where: Where it is configured.
+    """
+
+    name: str
+    rule: Rule
+    models: tuple[str, ...]
+    where: Location = Location("", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """Models that are to be there together.
@@ -265,6 +290,7 @@ class Config:
     router: RouterSettings = field(default_factory=RouterSettings)
     turns: Turns = TURNS
     keys: tuple[KeySettings, ...] = ()
+    groups: tuple[Group, ...] = ()
     profiles: tuple[Profile, ...] = ()
     engines: Mapping[str, EngineSettings] = field(default_factory=dict)
 
@@ -299,12 +325,35 @@ class Config:
                 memory = self.gpu(gpu).memory
                 return -(-count * WHOLE // memory) if memory else WHOLE
 
+    def of(self, model: Model) -> tuple[Group, ...]:
+        """The groups that a model is in."""
+        return tuple(group for group in self.groups if model.name in group.models)
+
+    @cached_property
+    def _nevers(self) -> dict[int, Group]:
+        nevers = [group for group in self.groups if group.rule is Rule.NEVER]
+        return {-1 - position: group for position, group in enumerate(nevers)}
+
+    def never(self, place: int) -> Group | None:
+        """The group of models that are never together whose place this is; None for a GPU."""
+        return self._nevers.get(place)
+
+    def places(self, model: Model) -> tuple[int, ...]:
+        """GPUs that a model is pinned to, and, below 0, places of groups that only one model may have at a time."""
+        return (*model.gpus, *(place for place, group in self._nevers.items() if model.name in group.models))
+
+    @property
+    def budgets(self) -> tuple[Gpu, ...]:
+        """How models share GPUs, and places of groups: what the scheduler needs to know of them."""
+        gpus = (Gpu(gpu.index, gpu.policy) for gpu in self.gpus)
+        return (*gpus, *(Gpu(place, group=group.name) for place, group in self._nevers.items()))
+
     def crowded(self, models: Iterable[Model]) -> tuple[int, ...]:
-        """GPUs on which these models together are too much."""
+        """GPUs, and places of groups, on which these models together are too much."""
         parts: dict[int, list[int]] = {}
         for model in models:
-            for gpu in model.gpus:
-                parts.setdefault(gpu, []).append(self.parts(model, gpu))
+            for place in self.places(model):
+                parts.setdefault(place, []).append(WHOLE if place < 0 else self.parts(model, place))
         return tuple(
             gpu
             for gpu, taken in sorted(parts.items())
@@ -318,7 +367,7 @@ class Config:
         limits = [limit for limit in (told, words.most_requests) if limit is not None]
         return ModelSpec(
             name=model.name,
-            demands=tuple(Demand(gpu, self.parts(model, gpu)) for gpu in model.gpus),
+            demands=self.demands(model, model.gpus),
             pinned=model.pinned,
             ttl=model.ttl,
             load_timeout=model.load_timeout,
@@ -328,7 +377,13 @@ class Config:
             queue_timeout=model.queue_timeout,
             priority=model.priority,
             park=model.park,
+            together=next((group.name for group in self.of(model) if group.rule is Rule.ALWAYS), ""),
         )
+
+    def demands(self, model: Model, gpus: Iterable[int]) -> tuple[Demand, ...]:
+        """What a model takes of these GPUs, and the places that its groups give to one model at a time."""
+        apart = (Demand(place) for place in self.places(model) if place < 0)
+        return (*(Demand(gpu, self.parts(model, gpu)) for gpu in gpus), *apart)
 
 
 def _number_after(argument: str | None, args: tuple[str, ...]) -> int | None:

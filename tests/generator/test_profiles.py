@@ -1,11 +1,12 @@
 """The text of profiles' drop-ins, and who has to make room."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swapper import generator, profiles
-from swapper.config import Config, GpuSettings, Location, Model, Profile, Share
+from swapper.config import Config, GpuSettings, Group, Location, Model, Profile, Rule, Share
 from swapper.core.model import Policy
 from swapper.generator import dropin
 
@@ -68,6 +69,12 @@ def test_what_stays_on_the_same_gpus_fits_beside_the_profile_and_together(member
 
 def test_on_exclusive_gpus_everybody_else_goes() -> None:
     assert leaving("a far", Policy.EXCLUSIVE) == ["big", "b", "c", "d", "both"]
+
+
+def test_who_is_never_together_with_a_member_goes_and_takes_along_who_is_always_with_it() -> None:
+    groups = Group("g", Rule.NEVER, ("cpu", "far")), Group("h", Rule.ALWAYS, ("far", "c"))
+    there = replace(config(), groups=groups)
+    assert [one.name for one in profiles.leaving(there, [MODELS[-1]])] == ["c", "far"]
 
 
 def test_a_set_that_nothing_gets_in_the_way_of_has_no_conflicts() -> None:
