@@ -15,17 +15,19 @@ a list: what its starts take, one after the other and over and over; `lag` (0) i
 clock, by which quanta are reckoned, does not count. `gpu` (0; a list for several, an empty one for none), `gpu_memory`
 (all of it; a share in percent), `concurrency`, `pinned`, `ttl`, `queue`, `queue_timeout`, `load_timeout` and
 `drain_timeout` are those of the configuration, with times as numbers of seconds. A GPU that is not in `gpus` is
-exclusive.
+exclusive. `groups` are those of the configuration too, such as
+`"groups": {"heavy": {"never_together": ["devstral", "asr"]}}`.
 """
 
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from swapper.config import Share
+from swapper.config import Rule, Share
 from swapper.config.quantities import memory
 from swapper.config.settings import Location
 from swapper.core.model import WHOLE, Demand, Gpu, ModelSpec, Policy
@@ -102,8 +104,9 @@ def parse(lines: Iterable[str], name: str) -> Workload:
 
 def write(workload: Workload) -> Iterator[str]:
     """The lines of a file that `parse` makes the same requests of."""
-    gpus = {str(gpu.index): gpu.policy.value for gpu in workload.gpus}
-    yield json.dumps({"models": dict(map(_described, workload.models))} | ({"gpus": gpus} if gpus else {}))
+    gpus = {str(gpu.index): gpu.policy.value for gpu in workload.gpus if gpu.index >= 0}
+    sections = {"models": dict(map(_described, workload.models)), "gpus": gpus, "groups": _grouped(workload)}
+    yield json.dumps({name: section for name, section in sections.items() if section})
     for ask in workload.asks:
         yield json.dumps({"at": ask.at, "model": ask.model, "seconds": ask.seconds})
     for number, client in enumerate(workload.clients, 1):
@@ -113,14 +116,26 @@ def write(workload: Workload) -> Iterator[str]:
 
 def _described(model: Model) -> tuple[str, dict[str, object]]:
     spec, usual = model.spec, ModelSpec("")
+    demands = [demand for demand in spec.demands if demand.real]
     said: dict[str, object] = {"load": model.loads or model.load, "stop": model.stops or model.stop,
-                               "gpu": [demand.gpu for demand in spec.demands]}  # fmt: skip
+                               "gpu": [demand.gpu for demand in demands]}  # fmt: skip
     if model.lag:
         said["lag"] = model.lag
-    if spec.demands and spec.demands[0].parts != WHOLE:
-        said["gpu_memory"] = f"{spec.demands[0].parts * 100 / WHOLE:g}%"
+    if demands and demands[0].parts != WHOLE:
+        said["gpu_memory"] = f"{demands[0].parts * 100 / WHOLE:g}%"
     keys = sorted(_TIMES | {"pinned", *_COUNTS})
     return spec.name, said | {key: value for key in keys if (value := getattr(spec, key)) != getattr(usual, key)}
+
+
+def _grouped(workload: Workload) -> dict[str, dict[str, list[str]]]:
+    specs = [model.spec for model in workload.models]
+    never = {
+        gpu.group: {Rule.NEVER.value: [s.name for s in specs if any(d.gpu == gpu.index for d in s.demands)]}
+        for gpu in workload.gpus
+        if gpu.group
+    }
+    together = dict.fromkeys(spec.together for spec in specs if spec.together)
+    return never | {name: {Rule.ALWAYS.value: [s.name for s in specs if s.together == name]} for name in together}
 
 
 def _objects(lines: Iterable[str], name: str) -> Iterator[tuple[Location, Mapping[str, Any]]]:
@@ -146,14 +161,40 @@ def _head(head: Mapping[str, Any], refuse: _Refuse) -> tuple[tuple[Model, ...], 
     models, gpus = head.get("models"), head.get("gpus", {})
     if not isinstance(models, dict) or not models:
         raise refuse("the first line does not describe models", f"Begin with {_EXAMPLE}")
-    _refuse_others(head, frozenset({"models", "gpus"}), "the first line", refuse)
+    _refuse_others(head, frozenset({"models", "gpus", "groups"}), "the first line", refuse)
     policies = [policy.value for policy in Policy]
     if not isinstance(gpus, dict) or not all(key.isdecimal() and word in policies for key, word in gpus.items()):
         raise refuse("'gpus' has to name the policy of each GPU", f'Such as {{"0": "{policies[-1]}"}}.')
-    return (
-        tuple(_model(name, said, refuse) for name, said in models.items()),
-        tuple(Gpu(int(index), Policy(word)) for index, word in gpus.items()),
+    return _group(
+        head.get("groups", {}),
+        [_model(name, said, refuse) for name, said in models.items()],
+        [Gpu(int(index), Policy(word)) for index, word in gpus.items()],
+        refuse,
     )
+
+
+def _group(
+    groups: object, models: list[Model], gpus: list[Gpu], refuse: _Refuse
+) -> tuple[tuple[Model, ...], tuple[Gpu, ...]]:
+    """Models and GPUs with what groups make of them."""
+    known = {model.spec.name: model.spec for model in models}
+    rules = [rule.value for rule in Rule]
+    for name, said in groups.items() if isinstance(groups, dict) else [("", None)]:
+        rule, members = next(iter(said.items())) if isinstance(said, dict) and len(said) == 1 else ("", [])
+        named = isinstance(members, list) and all(isinstance(member, str) and member in known for member in members)
+        if rule not in rules or not named or len(set(members)) < 2 or len(set(members)) < len(members):
+            raise refuse("'groups' has to name models by group and rule",
+                         f'Such as "groups": {{"heavy": {{"{rules[0]}": ["a", "b"]}}}}.')  # fmt: skip
+        place = Gpu(-1 - sum(gpu.index < 0 for gpu in gpus), group=name)
+        if rule == Rule.NEVER:
+            gpus.append(place)
+        for member in members:
+            spec = known[member]
+            known[member] = (
+                replace(spec, demands=(*spec.demands, Demand(place.index))) if rule == Rule.NEVER
+                else replace(spec, together=name)
+            )  # fmt: skip
+    return tuple(replace(model, spec=known[model.spec.name]) for model in models), tuple(gpus)
 
 
 def _model(name: str, said: object, refuse: _Refuse) -> Model:

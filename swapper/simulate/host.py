@@ -94,7 +94,7 @@ class Unit:
 
 
 class Host:
-    """All units and GPUs."""
+    """All units and GPUs; the place of a group that is never together is like a GPU."""
 
     def __init__(
         self, workload: Workload, later: Callable[[float, UnitChanged], None], recorder: Recorder | None = None
@@ -107,13 +107,17 @@ class Host:
             recorder: Told what each model does; None for none.
         """
         policies = {gpu.index: gpu.policy for gpu in workload.gpus}
-        gpus = {index: Gpu(policies.get(index) is Policy.PACK, GpuTally()) for index in workload.gpu_indexes}
+        groups = {demand.gpu for model in workload.models for demand in model.spec.demands if not demand.real}
+        gpus = {
+            index: Gpu(policies.get(index) is Policy.PACK, GpuTally()) for index in (*workload.gpu_indexes, *groups)
+        }
         self.units = {
             model.spec.name: Unit(model, ModelTally(), tuple((gpus[want.gpu], want) for want in model.spec.demands))
             for model in workload.models
         }
         self.tally = Tally(
-            {name: unit.tally for name, unit in self.units.items()}, {index: gpu.tally for index, gpu in gpus.items()}
+            {name: unit.tally for name, unit in self.units.items()},
+            {index: gpus[index].tally for index in workload.gpu_indexes},
         )
         self._later = later
         self._recorder = recorder

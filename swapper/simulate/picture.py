@@ -75,7 +75,7 @@ def _lanes(workload: Workload, recorder: Recorder) -> tuple[list[Lane], int]:
         Lane(demand.gpu, model.spec.name)
         for model in workload.models
         for demand in model.spec.demands
-        if model.spec.name in recorder.phases
+        if model.spec.name in recorder.phases and demand.real
     ]
     busiest = sorted(lanes, key=lambda lane: -len(recorder.phases[lane.model]))[:LANES]
     return sorted((lane for lane in lanes if lane in busiest), key=lambda lane: lane.gpu), len(lanes) - len(busiest)

@@ -126,9 +126,11 @@ class Baseline(ABC):
 
     def _configure(self, event: ConfigApplied) -> None:
         policies = {gpu.index: gpu.policy for gpu in event.gpus}
+        # Models without a GPU have a place each, below those of groups.
+        alone = min((0, *(demand.gpu for spec in event.models for demand in spec.demands))) - 1
         places: dict[int, Place] = {}
         for position, spec in enumerate(event.models):
-            demands = spec.demands or (Demand(-1 - position),)
+            demands = spec.demands or (Demand(alone - position),)
             for demand in demands:
                 places.setdefault(demand.gpu, Place(policies.get(demand.gpu) is Policy.PACK))
             self._seats[spec.name] = Seat(spec, tuple((places[demand.gpu], demand.parts) for demand in demands))

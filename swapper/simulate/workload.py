@@ -94,23 +94,32 @@ class Workload:
     @property
     def gpu_indexes(self) -> tuple[int, ...]:
         """Every GPU that is listed or that a model is pinned to."""
-        pinned = {demand.gpu for model in self.models for demand in model.spec.demands}
-        return tuple(sorted(pinned | {gpu.index for gpu in self.gpus}))
+        pinned = {demand.gpu for model in self.models for demand in model.spec.demands if demand.real}
+        return tuple(sorted(pinned | {gpu.index for gpu in self.gpus if gpu.index >= 0}))
 
     def under(self, config: Config) -> "Workload":
         """The same requests on a host that is configured so; load and stop times remain those of the workload.
 
-        A model that is not configured stays as the workload describes it, and is noted.
+        A model that is not configured stays as the workload describes it, but in no group, and is noted.
         """
         known = {model.name: model for model in config.models}
         strange = [model.spec.name for model in self.models if model.spec.name not in known]
         models = tuple(
-            replace(model, spec=replace(config.spec(known[model.spec.name]), park=False))  # no engine here can be
+            replace(model, spec=_there(config.spec(known[model.spec.name])))
             if model.spec.name in known
-            else model
+            else replace(model, spec=_alone(model.spec))
             for model in self.models
         )
-        gpus = {gpu.index: gpu for gpu in self.gpus} | {gpu.index: Gpu(gpu.index, gpu.policy) for gpu in config.gpus}
+        gpus = {gpu.index: gpu for gpu in self.gpus if gpu.index >= 0} | {gpu.index: gpu for gpu in config.budgets}
         note = f"not configured, so taken as the workload describes them: {', '.join(strange)}"
         notes = (*self.notes, note) if strange else self.notes
         return replace(self, models=models, gpus=tuple(gpus.values()), notes=notes, turns=config.turns)
+
+
+def _there(spec: ModelSpec) -> ModelSpec:
+    """No engine of a host that does not exist can be parked."""
+    return replace(spec, park=False)
+
+
+def _alone(spec: ModelSpec) -> ModelSpec:
+    return replace(spec, demands=tuple(demand for demand in spec.demands if demand.real), together="")

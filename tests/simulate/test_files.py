@@ -9,7 +9,9 @@ import pytest
 from swapper.config import load
 from swapper.core.model import Demand, Gpu, ModelSpec, Policy
 from swapper.simulate import files, synthetic
+from swapper.simulate.policies import POLICIES
 from swapper.simulate.workload import Ask, Model, Workload, WorkloadError
+from tests.simulate.scripts import run, waits
 
 HEAD = '{"models": {"a": {"load": 2}}}\n'
 
@@ -42,6 +44,39 @@ def test_all_that_can_be_said() -> None:
     assert files.parse(files.write(workload), "w.jsonl") == workload
 
 
+GROUPED = """\
+    {"models": {"a": {"load": 2, "gpu": 0}, "b": {"load": 2, "gpu": 1}, "c": {"load": 2, "gpu": []}}, "groups": GROUPS}
+    {"at": 0, "model": "a", "seconds": 3}
+    {"at": 0, "model": "b", "seconds": 3}
+    {"at": 0, "model": "c", "seconds": 3}
+"""
+
+
+def test_groups_are_what_they_are_in_the_configuration() -> None:
+    groups = '{"x": {"never_together": ["a", "b"]}, "y": {"always_together": ["a", "c"]}}'
+    workload = parse(GROUPED.replace("GROUPS", groups))
+    assert [model.spec.demands for model in workload.models] == [(Demand(0), Demand(-1)), (Demand(1), Demand(-1)), ()]
+    assert [model.spec.together for model in workload.models] == ["y", "", "y"]
+    assert workload.gpus == (Gpu(-1, group="x"),)
+    assert workload.gpu_indexes == (0, 1), "what is no GPU is not counted as one"
+    assert files.parse(files.write(workload), "w.jsonl") == workload
+    for policy in POLICIES:
+        tally = run(policy, workload)
+        assert sorted(tally.gpus) == [0, 1]
+        assert waits(tally, "a") == [2.0]
+        # The others know of no company: c comes and goes as it likes. Ours keeps a's place as long as c answers.
+        assert waits(tally, "b") == [9.0 if policy == "ours" else 7.0]
+
+
+@pytest.mark.parametrize(
+    "groups", ["3", '{"x": 3}', '{"x": {"newer": ["a", "b"]}}', '{"x": {"never_together": ["a", "z"]}}',
+               '{"x": {"never_together": ["a"]}}', '{"x": {"always_together": ["a", "a"]}}']
+)  # fmt: skip
+def test_groups_that_are_wrong(groups: str) -> None:
+    with pytest.raises(WorkloadError, match="'groups' has to name models by group and rule"):
+        parse(GROUPED.replace("GROUPS", groups))
+
+
 @pytest.mark.parametrize("name", ["alternating", "bursts", "greedy", "poisson"])
 def test_what_is_written_is_read_again(name: str) -> None:
     workload = synthetic.make(name, 7)
@@ -58,7 +93,7 @@ def test_what_is_written_is_read_again(name: str) -> None:
         ("# fine\n[1]", "w.jsonl:2: this is not a JSON object", "Such as"),
         ('{"at": 1}', "w.jsonl:1: the first line does not describe models", "Begin with"),
         ('{"models": {}}', "w.jsonl:1: the first line does not describe models", "Begin with"),
-        ('{"models": {"a": {"load": 1}}, "gpu": {}}', "w.jsonl:1: the first line cannot have 'gpu'", "gpus, models"),
+        ('{"models": {"a": {"load": 1}}, "gpu": {}}', "w.jsonl:1: the first line cannot have 'gpu'", "groups, models"),
         ('{"models": {"a": {"load": 1}}, "gpus": {"0": "share"}}', "w.jsonl:1: 'gpus' has to name the policy", "pack"),
         ('{"models": {"a": {"load": 1}}, "gpus": {"0": []}}', "w.jsonl:1: 'gpus' has to name the policy", "pack"),
         ('{"models": {"a": 3}}', "w.jsonl:1: model 'a' is not described by an object", "Such as"),

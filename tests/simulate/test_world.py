@@ -24,13 +24,14 @@ TIMES = st.integers(0, 12).map(lambda quarter: quarter / 4)
 
 @st.composite
 def workloads(draw: st.DrawFn) -> Workload:
-    """Four models on two GPUs, anyhow; open requests, and clients."""
+    """Four models on two GPUs and in two groups, anyhow; open requests, and clients."""
     models = tuple(
         Model(
             ModelSpec(
                 name,
                 tuple(Demand(gpu, draw(st.sampled_from([300_000, 600_000, 1_000_000])))
-                      for gpu in draw(st.sets(st.integers(0, 1)))),
+                      for gpu in draw(st.sets(st.integers(-1, 1)))),
+                together=draw(st.sampled_from(["", "", "talk"])),
                 concurrency=draw(st.sampled_from([None, 1, 2])),
                 ttl=draw(st.sampled_from([None, 1.0])),
                 queue=draw(st.sampled_from([None, None, 1])),
@@ -45,7 +46,7 @@ def workloads(draw: st.DrawFn) -> Workload:
     ask = st.builds(Ask, TIMES, st.sampled_from(NAMES), TIMES, TIMES)
     asks = sorted(draw(st.lists(ask, max_size=12)))
     clients = draw(st.lists(st.lists(ask, min_size=1, max_size=5).map(tuple), max_size=3))
-    gpus = tuple(Gpu(index, draw(st.sampled_from(Policy))) for index in range(2))
+    gpus = (*(Gpu(index, draw(st.sampled_from(Policy))) for index in range(2)), Gpu(-1, group="heavy"))
     return Workload("drawn", models, gpus, tuple(asks), tuple(clients))
 
 
