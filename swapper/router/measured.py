@@ -84,7 +84,7 @@ class Measured:
 
     def uses(self, record: Record, unit: str) -> tuple[Use, ...]:
         """What a model declared, and its unit has, of each of its GPUs."""
-        return tuple(self._use(record, unit, demand) for demand in (record.holds or record.spec.demands))
+        return tuple(self._use(record, unit, demand) for demand in record.holds or record.spec.demands if demand.real)
 
     def hint(self, uses: Iterable[Use]) -> str:
         """What to do about a model that takes more than it declared; empty where it does not."""

@@ -310,8 +310,11 @@ class Router:
     # -- what happens --------------------------------------------------------------------------------------------------
 
     def _reconsider(self, model: str) -> None:
+        record = self._scheduler.record(model)
+        companions = () if record is None else record.companions
         if self._orders is not None:
-            self._orders.reconsider(model)
+            for name in (model, *(companion.name for companion in companions)):
+                self._orders.reconsider(name)
 
     def _request_over(self, record: Record) -> None:
         self._stats.note(record)

@@ -43,6 +43,9 @@ class Situation:
 
     def _in_the_way(self, record: Record) -> str:
         """Who makes room for a model that is not there, or stands before it in line."""
+        starting = next((other.name for other in record.companions if other.state is State.STARTING), None)
+        if starting is not None:
+            return f"{record.name} will be loaded after {starting}, which is loading"
         for other in self._scheduler.records():
             if other.drained_for == record.name:
                 left = len(other.leases)

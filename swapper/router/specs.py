@@ -6,13 +6,14 @@ The pin is read back from the unit: an administrator's drop-in (`systemctl edit`
 import asyncio
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from swapper.config import Config, Model
+from swapper.core import placement
 from swapper.core.events import ConfigApplied
-from swapper.core.model import Demand, Gpu, ModelSpec
+from swapper.core.model import Gpu, ModelSpec
 from swapper.generator import dropin
 from swapper.host.status import UnitRefused
 
@@ -55,13 +56,23 @@ def parse_pin(value: str | None) -> tuple[int, ...] | None:
 
 def applied(config: Config, pins: Mapping[str, tuple[int, ...]], memory: int = 0) -> ConfigApplied:
     """The configuration as the scheduler's event; the host has so many bytes of memory."""
-    park_memory = config.router.park_memory
-    return ConfigApplied(
-        models=tuple(_spec(config, model, pins.get(model.name)) for model in config.models),
-        gpus=tuple(Gpu(gpu.index, gpu.policy) for gpu in config.gpus),
-        turns=config.turns,
-        park_memory=memory // 2 if park_memory is None else park_memory,
-    )
+    park_memory = memory // 2 if config.router.park_memory is None else config.router.park_memory
+    models = tuple(_spec(config, model, pins.get(model.name)) for model in config.models)
+    _warn(models, config.budgets)
+    return ConfigApplied(models, config.budgets, config.turns, park_memory)
+
+
+def _warn(models: Iterable[ModelSpec], gpus: Iterable[Gpu]) -> None:
+    """The configuration's own pins have been checked; an administrator's may still part those that are together."""
+    budgets = {gpu.index: gpu for gpu in gpus}
+    groups: dict[str, list[ModelSpec]] = {}
+    for spec in models:
+        groups.setdefault(spec.together, []).append(spec)
+    for group, members in groups.items():
+        if group and placement.crowded(members, budgets):
+            names = ", ".join(spec.name for spec in members)
+            text = "group %s: %s do not fit together where their units are pinned, so each is loaded for itself"
+            _LOG.warning(text, group, names)
 
 
 def _spec(config: Config, model: Model, pin: tuple[int, ...] | None) -> ModelSpec:
@@ -69,4 +80,4 @@ def _spec(config: Config, model: Model, pin: tuple[int, ...] | None) -> ModelSpe
     spec = replace(config.spec(model), fingerprint=f"{model.unit} {fingerprint}")
     if pin is None or set(pin) == set(model.gpus):
         return spec
-    return replace(spec, demands=tuple(Demand(gpu, config.parts(model, gpu)) for gpu in pin))
+    return replace(spec, demands=config.demands(model, pin))

@@ -13,6 +13,7 @@ from swapper.router.api.shapes import (
     Details,
     Failed,
     GpuUse,
+    Group,
     Holder,
     Loaded,
     MemoryUse,
@@ -73,17 +74,23 @@ def details(catalog: Catalog, model: Model) -> Details:
         invocation=record.invocation,
         status_text=status.status_text if status is not None and record.state.running else "",
         progress=catalog.feed.percent(model.name),
-        gpus=tuple(demand.gpu for demand in record.spec.demands),
+        gpus=tuple(demand.gpu for demand in record.spec.demands if demand.real),
+        groups=groups(catalog, model),
         memory=tuple(MemoryUse(use.gpu, use.declared, use.measured, use.exceeds) for use in uses),
         memory_hint=catalog.measured.hint(uses),
         leases=len(record.leases),
         waiting=len(record.waiting),
-        pinned=model.pinned,
-        ttl=model.ttl,
+        pinned=record.pinned,
+        ttl=record.ttl,
         load_seconds=catalog.feed.load_seconds(model.name),
         failure=failed(record.failure),
         configured_at=str(model.where),
     )
+
+
+def groups(catalog: Catalog, model: Model) -> tuple[Group, ...]:
+    """The groups that a model is in."""
+    return tuple(Group(group.name, group.rule, group.models) for group in catalog.places.config.of(model))
 
 
 def residents(catalog: Catalog) -> tuple[Resident, ...]:
@@ -100,7 +107,7 @@ def gpus(catalog: Catalog) -> tuple[GpuUse, ...]:
     known = {gpu.index: gpu.policy for gpu in catalog.scheduler.gpus}
     holders: dict[int, list[Holder]] = {index: [] for index in known}
     for record in catalog.scheduler.records():
-        if record.holds:
+        if record.state.resident:
             for use in catalog.measured.uses(record, catalog.places.of(record.name).unit):
                 holders.setdefault(use.gpu, []).append(Holder(record.name, use.share, use.measured))
     return tuple(

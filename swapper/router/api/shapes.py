@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from swapper.config import Rule
 from swapper.core.model import Policy, State
 
 type Json = str | int | float | bool | list["Json"] | dict[str, "Json"] | None
@@ -195,6 +196,21 @@ class MemoryUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Models that are never there at the same time, or that are loaded as one and leave as one.
+
+    Attributes:
+        name: Its name.
+        rule: Which of the two.
+        models: Who is in it.
+    """
+
+    name: str
+    rule: Rule
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Details(Card):
     """A model, as an operator wants to see it.
 
@@ -206,12 +222,14 @@ class Details(Card):
         status_text: What its unit says of itself: the `STATUS=` that `systemctl status` shows.
         progress: How far it is loaded, in per cent; null where that is not known.
         gpus: The GPUs that it is pinned to.
+        groups: The groups that it is in.
         memory: What it declared, and has, of each of them.
         memory_hint: What to do where it has more than it declared; empty where it does not.
         leases: Requests that it works on.
         waiting: Requests that wait for it.
-        pinned: Whether it never makes room for others.
-        ttl: Seconds without requests after which it is stopped; null keeps it.
+        pinned: Whether it, or one that is always together with it, never makes room for others.
+        ttl: Seconds without requests, for it or one that is always together with it, after which it is stopped; null
+            keeps it.
         load_seconds: How long its last load took; null before the first.
         failure: Why its last start failed, or why it cannot be started; null where it can.
         configured_at: File and line.
@@ -224,6 +242,7 @@ class Details(Card):
     status_text: str
     progress: float | None
     gpus: tuple[int, ...]
+    groups: tuple[Group, ...]
     memory: tuple[MemoryUse, ...]
     memory_hint: str
     leases: int
