@@ -41,12 +41,14 @@ def grouped(draw: st.DrawFn) -> ConfigApplied:
             concurrency=draw(st.sampled_from([None, 1])),
             queue_timeout=draw(st.sampled_from([None, None, 45.0])),
             priority=draw(st.sampled_from([0, 0, 1])),
+            park=draw(st.booleans()),
         )
         for name, (together, places) in draw(st.sampled_from(LAYOUTS)).items()
     )
     policy = draw(st.sampled_from([Policy.PACK, Policy.PACK, Policy.EXCLUSIVE]))
     turns = draw(st.sampled_from([Turns(), Turns(20.0, 0.5), Turns(0.0, 1.0)]))
-    return ConfigApplied(models, (Gpu(ZERO, policy), Gpu(ONE, policy), *NEVER), turns)
+    memory = draw(st.sampled_from([0, 0, 20]))
+    return ConfigApplied(models, (Gpu(ZERO, policy), Gpu(ONE, policy), *NEVER), turns, memory)
 
 
 class GroupHistories(Histories):

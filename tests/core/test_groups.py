@@ -8,9 +8,11 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
-from swapper.core.events import ActiveState, AvailabilityChanged, StartRefused, UnloadAsked
+from swapper.core.actions import ParkUnit, WakeUnit
+from swapper.core.events import ActiveState, AvailabilityChanged, Parked, StartRefused, UnloadAsked, Woken
 from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State, Turns
 from tests.core.playbook import NO_TURNS, Admit, Playbook, Reject, StartUnit, StopUnit, spec
+from tests.core.test_parking import Hotel
 from tests.core.test_turns import SEEDS, Load, bound, random_load, start_clients
 from tests.core.world import Asked, World
 
@@ -368,6 +370,24 @@ def test_one_that_is_never_with_a_third_brings_its_companions_into_the_line() ->
     assert told.state("c") is State.STOPPING
     assert "never together with a (group heavy)" in reasons(told, "c")[-1]
     assert told.goes_down("c") == [StartUnit("b")]
+
+
+def test_those_that_are_parked_wake_one_after_the_other_too() -> None:
+    hotel = Hotel(pack=True)
+    hotel.configure(*(replace(always(name), park=True) for name in "ab"), spec("c"))
+    one, _ = hotel.ask("a")
+    hotel.comes_up("a")
+    hotel.comes_up("b")
+    assert hotel.over(one) == []
+    two, actions = hotel.ask("c")
+    assert actions == [ParkUnit("a"), ParkUnit("b")]
+    hotel.feed(Parked("a"))
+    assert hotel.feed(Parked("b")) == [StartUnit("c")]
+    hotel.comes_up("c")
+    hotel.over(two)
+    three, _ = hotel.ask("b")
+    assert hotel.goes_down("c") == [WakeUnit("b")]
+    assert hotel.feed(Woken("b")) == [Admit(three, "b"), WakeUnit("a")]
 
 
 # -- bounds ----------------------------------------------------------------------------------------------------------
