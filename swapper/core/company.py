@@ -3,9 +3,9 @@
 Each of them keeps its own record, queue and unit. What binds them:
 
 - A claim of one wants room for all of them that are not there, and stands in line on the GPUs of all.
-- Once it is decided, that one is started, and the others are *seated*: their room is kept, and each is started when
-  nobody of its company is starting any more. Where their room is taken after all, by a unit that somebody else
-  started, they stand up again.
+- Once it is decided, that one is started, and the others are *seated*: each stands first in all of its lines, so nobody
+  takes the room, and is started when nobody of its company is starting any more. Where the room is taken after all, by
+  a unit that somebody else started, it stands up again.
 - One that is away while others are there (it was stopped by hand, say) is *called* by the next request for any of
   them: it claims as if it had been asked for itself.
 - As long as one of them is starting or seated they *gather*, and are nobody's victims; then they all go, or none.
@@ -27,7 +27,7 @@ COMES_BACK = _ABSENT | {State.DRAINING, State.STOPPING}
 
 
 def absent(record: Record) -> Iterator[Record]:
-    """Companions that will be started together with a model, and whose room is not kept yet."""
+    """Companions that will be started together with a model, and have no seat yet."""
     return (r for r in record.companions if r.state in _ABSENT and not r.seated and not r.skipped)
 
 

@@ -124,8 +124,7 @@ def _parking(scheduler: Scheduler) -> None:
             taken += record.weight
         states = _WHILE[sleep]
         _require(state in states, f"{name} is {state}, and its engine is {sleep.name}")
-        lies = sleep is Sleep.ASLEEP and not record.seated
-        _require(not (lies and record.holds), f"{name} sleeps and holds {record.holds}")
+        _require(sleep is not Sleep.ASLEEP or not record.holds, f"{name} sleeps and holds {record.holds}")
     most = scheduler._park_memory  # noqa: SLF001
     _require(taken <= most or taken == 0, f"parked models take {taken} bytes of {most}")
 
@@ -140,7 +139,7 @@ def _companies(scheduler: Scheduler) -> None:
         if record.seated or record.called is not None:
             _require(company.accompanied(record), f"{name} comes along with nobody")
         if record.seated:
-            _require(not state.resident and not record.skipped, f"{name} is {state} and its room is kept")
+            _require(not state.resident and not record.skipped, f"{name} is {state} and has a seat")
         if record.called is not None:
             _require(state in company.COMES_BACK, f"{name} is {state} and called")
 

@@ -72,7 +72,7 @@ def plan(claimant: Record, occupants: Sequence[Record], gpus: Mapping[int, Gpu],
 
     Args:
         claimant: The model that wants to start.
-        occupants: All other models that are resident on any of its GPUs, or whose room is kept there.
+        occupants: All other models that are resident on any of its GPUs, or of those of who comes with it.
         gpus: The configured GPUs; one that is not configured is exclusive.
         now: The time.
     """

@@ -48,7 +48,7 @@ class Record:
         retry_at: Before this time no new start is tried.
         removed: No longer configured; forgotten once it is stopped.
         companions: Those with whom it is always together, itself not among them (`core.company`).
-        seated: Its room is kept, and it is started once no companion is starting any more.
+        seated: There is room for it, and nobody passes it: it is started once no companion is starting any more.
         called: Since when a companion wants it there, though nobody may have asked for it itself.
         skipped: Its last start came to nothing: companions do without it until somebody asks for it itself.
     """
@@ -97,10 +97,8 @@ class Record:
 
     @property
     def holds(self) -> tuple[Demand, ...]:
-        """What its unit holds of the GPUs now, or what is kept for it."""
-        if self.state.resident and self.sleep is not Sleep.ASLEEP:
-            return self.loaded.demands
-        return self.spec.demands if self.seated else ()
+        """What its unit holds of the GPUs now."""
+        return self.loaded.demands if self.state.resident and self.sleep is not Sleep.ASLEEP else ()
 
     @property
     def pinned(self) -> bool:
@@ -158,7 +156,7 @@ class Record:
 
     @property
     def urgency(self) -> float | None:
-        """That of its claim; None where nobody wants it. Nobody comes before one whose room is kept."""
+        """That of its claim; None where nobody wants it. Nobody comes before one that has a seat."""
         if self.seated:
             return -inf
         if self.called is None:

@@ -186,10 +186,9 @@ class Seating(Ledger):
                 self._touch(other)
 
     def _seat(self, record: Record) -> None:
-        """Keep the room of those that are started with a model; those that are still on their way out come later."""
+        """Let those come next that are started with a model; those that are still on their way out come later."""
         for other in list(company.absent(record)):
             other.seated = True
-            self._hold(other)
             self._touch(other)
         for other in company.away(record):
             other.called = record.since if other.called is None else other.called
@@ -198,7 +197,6 @@ class Seating(Ledger):
     def _stand_up(self, record: Record) -> None:
         """It is not started for its companions any more; who asked for it itself goes on waiting."""
         record.seated, record.called = False, None
-        self._hold(record)
         self._claims.remove(record.name)
         for other in (record, *record.companions):
             self._touch(other)

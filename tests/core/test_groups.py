@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
+from swapper.core import turns
 from swapper.core.actions import ParkUnit, WakeUnit
 from swapper.core.events import ActiveState, AvailabilityChanged, Parked, StartRefused, UnloadAsked, Woken
 from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy, State, Turns
@@ -29,8 +30,8 @@ def always(name: str, *gpus: int, parts: int = 400_000, ttl: float | None = None
     return replace(spec(name, *gpus, parts=parts, ttl=ttl, pinned=pinned), together="talk")
 
 
-def book(*models: ModelSpec, pack: bool = True, turns: Turns = NO_TURNS) -> Playbook:
-    made = Playbook(pack=pack, turns=turns)
+def book(*models: ModelSpec, pack: bool = True, rule: Turns = NO_TURNS) -> Playbook:
+    made = Playbook(pack=pack, turns=rule)
     made.gpus = (*made.gpus, Gpu(HEAVY, group="heavy"), Gpu(LICENCE, group="licence"))
     made.configure(*models)
     return made
@@ -122,7 +123,7 @@ def test_one_request_brings_all_and_the_one_that_was_asked_for_comes_first() -> 
     assert actions == [Admit(request, "c")]
 
 
-def test_room_is_made_for_all_of_them_at_once_and_kept() -> None:
+def test_room_is_made_for_all_of_them_at_once_and_nobody_takes_it() -> None:
     told = book(always("a"), always("b"), spec("c", parts=300_000), spec("d", parts=200_000))
     told.over(told.ready("c"))
     told.ask("a")
@@ -130,7 +131,7 @@ def test_room_is_made_for_all_of_them_at_once_and_kept() -> None:
     assert told.goes_down("c") == [StartUnit("a")]
     told.ask("c")
     told.comes_up("a")
-    assert told.state("c") is State.STOPPED, "b's room is kept"
+    assert told.state("c") is State.STOPPED, "nobody passes b"
     assert told.state("b") is State.STARTING
     assert told.ask("d")[1] == []
     told.comes_up("b")
@@ -149,6 +150,17 @@ def test_a_request_for_the_other_one_meanwhile_does_not_change_who_is_next() -> 
     assert told.over(two) == [StopUnit("b", "makes room for c")]
 
 
+def test_nobody_is_sent_away_while_another_one_is_still_to_come_to_another_gpu() -> None:
+    told = book(always("a", 0), always("b", 1), spec("c", 0), spec("d", 1))
+    one, _ = told.ask("a")
+    told.ask("c")
+    told.ask("d")
+    assert told.comes_up("a") == [Admit(one, "a"), StartUnit("b")], "nobody passes b"
+    assert told.over(one) == [], "as long as b is still to come, a stays"
+    assert told.comes_up("b")[0] == StopUnit("a", "makes room for c")
+    assert told.state("b") is State.STOPPING
+
+
 def test_all_go_when_one_of_them_is_in_the_way() -> None:
     told = book(always("a", 0), always("b", 1), spec("c", 1, parts=700_000))
     one, _ = told.ask("a")
@@ -159,6 +171,22 @@ def test_all_go_when_one_of_them_is_in_the_way() -> None:
     assert "always together with b (group talk)" in reasons(told, "a")[-1]
     assert told.over(one) == [StopUnit("a", "makes room for c")]
     assert told.goes_down("b") == [StartUnit("c")]
+
+
+def test_who_asks_meanwhile_for_one_that_goes_stands_behind_whoever_wants_the_others_place() -> None:
+    told = book(always("a", 0), always("b", 1), spec("c", 1, parts=700_000))
+    one, _ = told.ask("a")
+    told.comes_up("a")
+    told.comes_up("b")
+    told.ask("c")
+    three, actions = told.ask("a")
+    assert actions == []
+    assert told.state("a") is State.DRAINING
+    assert told.over(one) == [StopUnit("a", "makes room for c")]
+    assert told.goes_down("b") == [StartUnit("c")]
+    told.goes_down("a")
+    assert told.state("a") is State.STOPPED, "with b, or not at all"
+    assert three in set(told.scheduler.record("a").waiting)  # type: ignore[union-attr]
 
 
 def test_one_that_is_still_busy_when_the_room_is_free_stays_and_brings_back_the_other_later() -> None:
@@ -235,7 +263,7 @@ def test_one_stopped_by_hand_goes_alone_and_comes_back_with_the_next_request_for
 
 
 def test_one_called_back_waits_for_its_turn_like_any_claim() -> None:
-    told = book(always("a"), always("b"), spec("c", parts=600_000), turns=Turns(10.0, 0.2))
+    told = book(always("a"), always("b"), spec("c", parts=600_000), rule=Turns(10.0, 0.2))
     told.ask("a")
     told.comes_up("a")
     told.comes_up("b")
@@ -289,6 +317,27 @@ def test_one_that_is_incomplete_or_disabled_is_not_waited_for(code: str) -> None
     told.feed(AvailabilityChanged("b", None))
     told.ask("a")
     assert told.state("c") is State.STOPPING, "now it can be had"
+
+
+def test_one_that_ends_before_it_is_ready_is_not_tried_again_either() -> None:
+    told = book(always("a"), always("b"))
+    request, _ = told.ask("a")
+    told.comes_up("a")
+    told.unit("b", ActiveState.ACTIVATING, new=True)
+    assert told.unit("b", ActiveState.INACTIVE) == []
+    assert told.state("b") is State.STOPPED
+    told.over(request)
+    assert told.ask("a")[1] == [Admit(2, "a")]
+
+
+def test_their_turn_is_as_long_as_all_of_them_cost() -> None:
+    told = book(always("a"), always("b"), rule=Turns(min_hold=1.0, swap_share=0.2))
+    told.ask("a")
+    told.comes_up("a", after=5.0)
+    told.comes_up("b", after=3.0)
+    record = told.scheduler.record("a")
+    assert record is not None
+    assert turns.quantum(record, told.turns) == pytest.approx(4 * 8.0)
 
 
 def test_a_start_that_is_refused_is_no_reason_to_try_again() -> None:

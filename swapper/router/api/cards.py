@@ -107,7 +107,7 @@ def gpus(catalog: Catalog) -> tuple[GpuUse, ...]:
     known = {gpu.index: gpu.policy for gpu in catalog.scheduler.gpus}
     holders: dict[int, list[Holder]] = {index: [] for index in known}
     for record in catalog.scheduler.records():
-        if record.state.resident:
+        if record.holds:
             for use in catalog.measured.uses(record, catalog.places.of(record.name).unit):
                 holders.setdefault(use.gpu, []).append(Holder(record.name, use.share, use.measured))
     return tuple(

@@ -47,8 +47,8 @@ def _now(parts: Parts) -> families.Now:
             state=record.state,
             leases=len(record.leases),
             waiting=len(record.waiting),
-            shares=[(d.gpu, d.parts / WHOLE) for d in record.holds if d.real and record.state.resident],
-            uses=measured.uses(record, parts.catalog.places.of(record.name).unit) if record.state.resident else (),
+            shares=[(demand.gpu, demand.parts / WHOLE) for demand in record.holds if demand.real],
+            uses=measured.uses(record, parts.catalog.places.of(record.name).unit) if record.holds else (),
         )
         for record in scheduler.records()
     ]
