@@ -23,8 +23,13 @@ def cached(path: Path) -> list[bool]:
 
 
 def in_cache(path: Path, start: int, length: int) -> bool:
-    """Whether these bytes can be read without the disk."""
-    return all(cached(path)[start // mmap.PAGESIZE : -(-(start + length) // mmap.PAGESIZE)])
+    """Whether these bytes can be read without the disk, but for a few of many.
+
+    Of what it is asked to read ahead, a busy kernel leaves out some pages (seen with 6.18: up to 144 of 25,600, once
+    in five to ten times).
+    """
+    pages = cached(path)[start // mmap.PAGESIZE : -(-(start + length) // mmap.PAGESIZE)]
+    return pages.count(False) <= len(pages) // 50
 
 
 def forget(path: Path) -> None:

@@ -13,7 +13,7 @@ from swapper.config import Config, EngineSettings, Model, RouterSettings
 from swapper.core.actions import Announce, StopUnit
 from swapper.core.events import ActiveState, ConfigApplied, Event, RequestArrived, RequestOver, UnitChanged
 from swapper.core.scheduler import Scheduler
-from swapper.host.pages import PIECE
+from swapper.host.pages import PIECE, absent
 from swapper.router.ahead import COMFORT, ReadAhead
 from swapper.router.places import Places
 from tests.core.playbook import NO_TURNS
@@ -125,6 +125,19 @@ async def test_the_engines_program_comes_first(folder: Path, caplog: pytest.LogC
     size = SIZE // 10**6
     (record,) = caplog.records
     assert record.getMessage().startswith(f"b: {size} MB of its files and {size} MB of its engine's read ahead in ")
+
+
+async def test_what_is_there_already_is_left_alone(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("b", "engine"):
+        (folder / name).read_bytes()
+    if absent([folder / "b"]):
+        pytest.skip("this file system does not say what is in the cache")
+    house = House(folder, lambda: 2 * PLENTY, program="engine")
+    house.handle(RequestArrived(1, "a"))
+    house.handle(RequestArrived(2, "b"))
+    with caplog.at_level(logging.INFO):
+        await house.read()
+    assert [record for record in caplog.records if record.name.startswith("swapper")] == []
 
 
 async def test_both_share_the_room(folder: Path) -> None:
