@@ -53,12 +53,17 @@ def _field(text: bytes, name: bytes) -> int:
     return int(line.split()[1]) << 10 if line is not None else 0
 
 
-def absent(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Those of these files that may be read and are not wholly in the page cache, by samples. For a thread."""
-    return tuple(filter(_absent, paths))
+def absent(paths: Iterable[Path], *, untold: bool = True) -> tuple[Path, ...]:
+    """Those of these files that may be read and are not wholly in the page cache, by samples. For a thread.
+
+    Args:
+        paths: The files.
+        untold: Whether those count of which the file system does not tell.
+    """
+    return tuple(path for path in paths if _absent(path, untold=untold))
 
 
-def _absent(path: Path) -> bool:
+def _absent(path: Path, *, untold: bool) -> bool:
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -69,8 +74,10 @@ def _absent(path: Path) -> bool:
         page = [bytearray(1)]
         # No further than the first that is not there: the kernel begins to read what is asked for.
         return not all(os.preadv(file, page, offset, os.RWF_NOWAIT) for offset in range(0, size, SAMPLE))
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return untold
     finally:
         os.close(file)
 

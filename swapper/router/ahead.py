@@ -56,7 +56,7 @@ class ReadAhead:
         if record is None or record.waiting.oldest is None or self._read_for.get(record.name) == record.waiting.oldest:
             return
         self._read_for[record.name] = record.waiting.oldest
-        self._chores.spawn(self._read(record.name), f"read {record.name} ahead")
+        self._chores.spawn(self._read(record.name, change.model), f"read {record.name} ahead")
 
     async def close(self) -> None:
         """Read no more."""
@@ -83,11 +83,13 @@ class ReadAhead:
         record = self._scheduler.record(name)
         return record is not None and (self._awaited(name) or record.state is State.STARTING)
 
-    async def _read(self, name: str) -> None:
+    async def _read(self, name: str, leaving: str) -> None:
         began = time.monotonic()
         record = self._scheduler.record(name)
         parked = record is not None and record.state is State.PARKED
-        programs, files = await asyncio.to_thread(_absent, self._places.of(name), self._places.config, parked=parked)
+        model, config = self._places.of(name), self._places.config
+        programs = await asyncio.to_thread(_programs, model, config, config.resolve(leaving)) if not parked else ()
+        files = await asyncio.to_thread(_files, model) if not parked or model.park_level > 1 else ()
         room = await asyncio.to_thread(self._available) // COMFORT
         engine = await self._read_files(programs, room, partial(self._awaited, name))
         own = await self._read_files(files, room - engine, partial(self._wanted, name))
@@ -113,9 +115,15 @@ class ReadAhead:
         return read
 
 
-def _absent(model: Model, config: Config, *, parked: bool) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Files of the engine and of the model that have to be read: a parked one has its own still. For a thread."""
-    engine = ENGINES[model.engine]
-    programs = () if parked else engine.programs(model, config)
-    files = () if parked and model.park_level == 1 else engine.cached(model)
-    return pages.absent(programs), pages.absent(files)
+def _programs(model: Model, config: Config, leaving: Model | None) -> tuple[Path, ...]:
+    """Files of the engine that have to be read. For a thread.
+
+    If the model that leaves has the same engine, they are in use: so taken for present where the kernel does not tell.
+    """
+    in_use = leaving is not None and leaving.engine == model.engine
+    return pages.absent(ENGINES[model.engine].programs(model, config), untold=not in_use)
+
+
+def _files(model: Model) -> tuple[Path, ...]:
+    """Files of the model that have to be read. For a thread."""
+    return pages.absent(ENGINES[model.engine].cached(model))

@@ -76,6 +76,8 @@ def test_what_is_wholly_in_the_cache_is_not_absent(large: Path, tmp_path: Path) 
     except OSError:  # overlayfs
         told = False
     assert absent([large]) == (() if told else (large,))
+    assert absent([large], untold=False) == ()
     os.posix_fadvise(file, 8 << 20, 4 << 20, os.POSIX_FADV_DONTNEED)
     os.close(file)
     assert absent([large]) == (large,)
+    assert absent([large], untold=False) == ((large,) if told else ())

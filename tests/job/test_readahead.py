@@ -11,6 +11,7 @@ import pytest
 from tests.job import house
 from tests.job.house import chat, configure, journal, run, sentence, show, state, stream, until, watching
 from tests.lab.cache import forget, in_cache
+from tests.vllm import rig
 
 SIZE_MB = 100
 BUILT = Path("/opt/built/bin")
@@ -18,19 +19,22 @@ BOTH = f"""
 router: {{read_ahead: AHEAD}}
 engines: {{llama: {{search: [{BUILT}]}}}}
 models:
-  alpha: {{engine: llama, model: alpha.gguf, context: 2048, args: [--context-shift]}}
+  alpha: {{engine: vllm, model: alpha}}
   heavy: {{engine: llama, model: heavy.gguf, context: 2048}}
 """
 
 
 @pytest.fixture(scope="module")
 def library() -> Iterator[Path]:
-    """A large library of a llama-server that somebody has built: real bytes, and none that the victim has open."""
+    """A large library of a llama-server that somebody has built, real bytes. The victim is of the other engine."""
     BUILT.mkdir(parents=True)
     shutil.copy("/usr/bin/llama-server", BUILT)
     library = BUILT / "libggml-large.so"
     library.write_bytes(os.urandom(1 << 20) * SIZE_MB)
-    yield library
+    with rig.standin():
+        rig.write_folder("alpha", sentence("alpha"))
+        yield library
+        house.reset()
     shutil.rmtree(BUILT.parent)
 
 

@@ -1,6 +1,7 @@
 """Whose files are read ahead, and when no more: with real files, and a systemd that the test plays."""
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -61,9 +62,13 @@ class House:
         on: bool = True,
         program: str = "none",
         park_level: int = 1,
+        victim: str = "llama",
     ) -> None:
-        models = tuple(Model(name, "llama", folder / name, park_level=park_level) for name in ("a", "b"))
-        models += (Model("c", "llama", folder / "c", gpus=(1,)),)
+        models = (
+            Model("a", victim, folder / "a"),
+            Model("b", "llama", folder / "b", park_level=park_level),
+            Model("c", "llama", folder / "c", gpus=(1,)),
+        )
         engines = {"llama": EngineSettings(path=folder / program)}
         config = Config(models=models, engines=engines, router=replace(RouterSettings(), read_ahead=on))
         self.scheduler = Scheduler()
@@ -125,6 +130,26 @@ async def test_the_engines_program_comes_first(folder: Path, caplog: pytest.LogC
     size = SIZE // 10**6
     (record,) = caplog.records
     assert record.getMessage().startswith(f"b: {size} MB of its files and {size} MB of its engine's read ahead in ")
+
+
+@pytest.mark.parametrize("victim", ["llama", "vllm"])
+async def test_where_the_kernel_does_not_tell_an_engine_that_runs_is_taken_for_present(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
+    """The file system is a double: an overlayfs takes root to mount, and the tests in the machine have one."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, "as on overlayfs")
+
+    monkeypatch.setattr(os, "preadv", refuse)
+    house = House(folder, lambda: 2 * PLENTY, program="engine", victim=victim)
+    house.handle(RequestArrived(1, "a"))
+    house.handle(RequestArrived(2, "b"))
+    await house.read()
+    await comes(folder / "b", SIZE)
+    if victim != "llama":
+        await comes(folder / "engine", SIZE)
+    assert in_cache(folder / "engine", 0, SIZE) == (victim != "llama")
 
 
 async def test_what_is_there_already_is_left_alone(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
