@@ -63,10 +63,21 @@ class Patience(Seating):
                 self._stop(record, now, record.reason)
             case State.STOPPING:
                 self._stop(record, now, reasons.lingers(record.reason))
-            case State.STOPPED | State.PARKED | State.FAILED | State.INCOMPLETE | State.DISABLED:
+            case State.PARKED:
+                self._forgotten(record, now)
+            case State.STOPPED | State.FAILED | State.INCOMPLETE | State.DISABLED:
                 pass
             case _:
                 assert_never(record.state)
+
+    def _forgotten(self, record: Record, now: float) -> None:
+        """Nobody has asked for a parked model as long as that may be."""
+        if record.ttl is None or record.waiting:
+            return
+        if record.used + record.ttl > now:
+            self._due(record, record.used + record.ttl)
+        else:
+            self._stop(record, now, reasons.idle(record.ttl))
 
     def _idle(self, record: Record, now: float) -> None:
         """Nobody has asked for it, or for a companion of it, as long as that may be."""

@@ -182,6 +182,7 @@ class Scheduler(Resting):
             case State.STARTING | State.STOPPED | State.FAILED | State.INCOMPLETE | State.DISABLED if event.parked:
                 self._began(record, event.invocation, adopted=True)
                 record.failure, record.failures, record.retry_at, record.sleep = None, 0, 0.0, Sleep.ASLEEP
+                record.used = now
                 self._change(record, State.PARKED, reasons.ADOPTED_PARKED, now)
                 self._fit_parked(self._park_memory, now)
                 return

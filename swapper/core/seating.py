@@ -59,6 +59,8 @@ class Seating(Ledger):
             self._serve(record, now)
         elif record.state is State.DRAINING and not record.leases:
             self._leave(record, now)
+        elif record.state is State.PARKED and record.deadline is None and record.ttl is not None:
+            self._due(record, max(record.used + record.ttl, now))
         elif record.removed and not record.state.running:
             del self._records[record.name]
         if (record.seated or record.called is not None) and not company.accompanied(record):

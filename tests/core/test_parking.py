@@ -188,6 +188,24 @@ def test_a_parked_engine_that_crashes_has_failed_and_starts_anew() -> None:
     assert hotel.feed(Parked("b")) == [StartUnit("a")]
 
 
+def test_its_ttl_goes_on_while_it_is_parked() -> None:
+    hotel = Hotel(replace(parking("a"), ttl=50.0), parking("b"))
+    hotel.over(hotel.ready("a"))
+    hotel.passes(20.0)
+    hotel.parks("a", "b")
+    assert hotel.passes(29.0) == []
+    assert hotel.state("a") is State.PARKED
+    assert hotel.passes(1.0) == [StopUnit("a", "idle for 50 s")]
+    assert hotel.goes_down("a") == []
+
+
+def test_one_that_is_taken_over_as_parked_has_its_ttl_from_then() -> None:
+    hotel = Hotel(replace(parking("a"), ttl=50.0))
+    hotel.feed(UnitChanged("a", ActiveState.ACTIVE, "i1", parked=True))
+    assert hotel.passes(49.0) == []
+    assert hotel.passes(1.0) == [StopUnit("a", "idle for 50 s")]
+
+
 def test_other_ways_out_stop_it() -> None:
     hotel = Hotel(replace(parking("a"), ttl=5.0))
     hotel.over(hotel.ready("a"))
