@@ -55,7 +55,7 @@ _KEY = "the socket's group is the guard, and the router has no key"
 ENGINES: Mapping[str, Words] = {
     "llama": Words(
         refused={"images": "llama-server has no such limit", "park_level": "llama-server is not parked"},
-        not_parked="llama-server reads its file again as fast as it wakes; 'on_swap: stop' is right for it",
+        not_parked="it reads its file again when it wakes, which takes as long as a start",
         arguments={
             **dict.fromkeys(("--host", "--port", "--reuse-port"), _SOCKET),
             **dict.fromkeys(("--api-key", "--api-key-file"), _KEY),

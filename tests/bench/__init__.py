@@ -6,6 +6,7 @@ Each program runs in a machine of its own, with the package installed (minutes, 
     tests/run --command python3 -m tests.bench.cold        the first request, when not even the router runs
     tests/run --command python3 -m tests.bench.readahead   a swap to gigabytes that are not in the page cache
     tests/run --command python3 -m tests.bench.conversations   going on after a swap, kept and not kept
+    tests/run --command python3 -m tests.bench.sleeping    what llama-server's own sleep would save, beside a start
     tests/run --command python3 -m tests.bench.mixes       who waits how long, by policy, beside the simulator
     tests/run --command python3 -m tests.bench.memory      what the router and a sidecar hold
     tests/run --command python3 -m tests.bench.crowd       a thousand streams at once, and a hundred large uploads

@@ -91,7 +91,7 @@ def test_five_mistakes_are_five_messages(mistakes: Mistakes) -> None:
         (in_model("aliases: [x]"), "0.yaml:2: model 'x': alias 'x' is taken (by itself)"),
         (in_model("aliases: [y, y]"), "0.yaml:2: model 'x': alias 'y' is taken (by itself)"),
         (in_model("capabilities: [chatt]"), "0.yaml:2: model 'x': 'capabilities' cannot be 'chatt' (did you mean"),
-        (in_model("on_swap: park"), "0.yaml:2: model 'x' cannot be parked (llama-server reads its file again"),
+        (in_model("on_swap: park"), "0.yaml:2: model 'x' cannot be parked (it reads its file again"),
         (in_model("on_swap: sleep"), "0.yaml:2: model 'x': 'on_swap' cannot be 'sleep'"),
         (in_model("park_level: 1"), "0.yaml:2: model 'x': 'park_level' is not for engine 'llama'"),
         (in_vllm("park_level: 3"), "0.yaml:2: model 'x': 'park_level' is 1 or 2"),
