@@ -133,7 +133,7 @@ class Histories(RuleBasedStateMachine):
             self.invocations += 1
             self.ids[name] = str(self.invocations)
         if state not in {ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING}:
-            self.asleep.discard(name)
+            self.process_is_gone(name)
         self.units[name] = state
         self.feed(UnitChanged(name, state, self.ids[name], failure, slots, took=2.0))
 
@@ -192,6 +192,12 @@ class Histories(RuleBasedStateMachine):
             del self.jobs[name]
             self.report(name, ActiveState.ACTIVE)
 
+    def process_is_gone(self, name: str) -> None:
+        """Nobody sleeps any more, and who was told to park or to wake is not there to do it."""
+        self.asleep.discard(name)
+        if self.jobs.get(name) in {"park", "wake"}:
+            del self.jobs[name]
+
     def sleeps_or_wakes(self, name: str, *, works: bool) -> None:
         failure = None if works else Failure("model_failed", "it does not do that")
         if self.jobs.pop(name) == "park":
@@ -225,7 +231,7 @@ class Histories(RuleBasedStateMachine):
     @rule(name=models, state=st.sampled_from(ActiveState), new=st.booleans(), broken=st.booleans())
     def somebody_interferes(self, name: str, state: ActiveState, *, new: bool, broken: bool) -> None:
         if new:
-            self.asleep.discard(name)
+            self.process_is_gone(name)
             self.invocations += 1
             self.ids[name] = str(self.invocations)
         self.report(name, state, Failure("model_failed", "by hand") if broken else None)
