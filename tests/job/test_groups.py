@@ -102,7 +102,8 @@ def test_started_by_hand_beside_one_that_it_is_never_with_it_stays_and_the_other
     with watching("alpha", "stopped") as gone:
         run("systemctl", "start", "llama@beta")
         gone()
-    assert state("beta") == "ready"
+    wait_for("beta", "ready")
+    assert state("alpha") == "stopped"
 
 
 @pytest.mark.usefixtures("_together")
