@@ -52,7 +52,7 @@ class Systemd(Protocol):
 AGAIN = 0.5
 """Seconds until a stop is asked for again of which systemd could not be told; it was tried for longer than that."""
 
-_NOT_PARKED = Failure("model_failed", "Its engine cannot be parked.")
+_NOT_PARKED: Failure | None = Failure("model_failed", "Its engine cannot be parked.")
 
 type Signature = tuple[tuple[str, int, int], ...]
 """Files with size and modification time in nanoseconds; another signature is worth another try."""
@@ -101,12 +101,12 @@ class UnitOrders:
     def park(self, model: str) -> None:
         """Have the model's engine give its GPU memory back."""
         attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
-        self._chores.spawn(self._park(self._places.of(model), attempt), f"park {model}")
+        self._chores.spawn(self._tell(self._places.of(model), attempt, Parked), f"park {model}")
 
     def wake(self, model: str) -> None:
         """Have the model's engine take its GPU memory again."""
         attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
-        self._chores.spawn(self._wake(self._places.of(model), attempt), f"wake {model}")
+        self._chores.spawn(self._tell(self._places.of(model), attempt, Woken), f"wake {model}")
 
     def changed(self, status: UnitStatus) -> None:
         """Systemd reports a unit."""
@@ -195,20 +195,19 @@ class UnitOrders:
         news = UnitChanged(name, ActiveState.ACTIVE, status.invocation, slots=status.slots, parked=bool(parked))
         self._dispatch(news)
 
-    async def _park(self, model: Model, attempt: int) -> None:
+    async def _tell(self, model: Model, attempt: int, news: type[Parked | Woken]) -> None:
+        """Have an engine parked or woken, and report it, unless another order has come meanwhile."""
         how = ENGINES[model.engine].parking(model)
-        failure = await parking.tell(model.name, model.socket, how.park, model.unit) if how else _NOT_PARKED
-        if self._attempts[model.name] == attempt:
-            if failure is not None:
-                text = "%s is stopped, for it could not be parked: %s"
-                _LOG.warning(text, model.name, failure.message, extra={"MODEL": model.name})
-            self._dispatch(Parked(model.name, failure))
-
-    async def _wake(self, model: Model, attempt: int) -> None:
-        how = ENGINES[model.engine].parking(model)
-        failure = await parking.tell(model.name, model.socket, how.wake, model.unit) if how else _NOT_PARKED
-        if self._attempts[model.name] == attempt:
-            self._dispatch(Woken(model.name, failure))
+        failure = _NOT_PARKED
+        if how is not None:
+            questions = how.park if news is Parked else how.wake
+            failure = await parking.tell(model.name, model.socket, questions, model.unit)
+        if self._attempts[model.name] != attempt:
+            return
+        if failure is not None and news is Parked:
+            text = "%s is stopped, for it could not be parked: %s"
+            _LOG.warning(text, model.name, failure.message, extra={"MODEL": model.name})
+        self._dispatch(news(model.name, failure))
 
     async def _start_unit(self, model: Model) -> Failure | None:
         """Start the unit; the failure that systemd does not report as a change of the unit, if any."""
