@@ -106,6 +106,11 @@ def gone(error: str) -> bool:
     return not error or error.rpartition(".")[2] in _GONE
 
 
+def in_the_way(error: str) -> bool:
+    """Whether a D-Bus error says that a job of somebody else's is under way which this one would have cancelled."""
+    return error.rpartition(".")[2] == "TransactionIsDestructive"
+
+
 def unreachable(text: str) -> Failure:
     """D-Bus, or systemd behind it, is not there."""
     message = f"systemd cannot be reached over D-Bus: {text}"

@@ -73,6 +73,7 @@ class Units:
         self._loop = asyncio.get_running_loop()
         self._known = Known(patterns, self._report)
         self._jobs: dict[str, _Job] = {}
+        self._next_end: asyncio.Future[None] = self._loop.create_future()  # of any job
         self._bus: Bus | None = None
         self._attached = asyncio.Event()  # systemd answers, and sends signals
         self._stale = asyncio.Event()  # what is known may be the past
@@ -130,11 +131,14 @@ class Units:
     async def start(self, unit: str) -> JobResult:
         """Start a unit and wait for the job's end, by when the unit's last change has been reported.
 
+        Where somebody else is just having it stopped, that is waited for: `systemctl stop` must not end with "Job
+        canceled" because a request came at the same moment.
+
         Raises:
             UnitRefused: With code `model_disabled` (masked), `unit_refused` (no such unit, not allowed, bad setting) or
                 `dbus_unavailable`.
         """
-        return await self._run("StartUnit", unit, starts=True)
+        return await self._run("StartUnit", unit, "fail", starts=True)
 
     async def stop(self, unit: str) -> JobResult:
         """Stop a unit and wait for the job's end: none of its processes is left.
@@ -142,7 +146,7 @@ class Units:
         Raises:
             UnitRefused: As `start()`.
         """
-        return await self._run("StopUnit", unit, starts=False)
+        return await self._run("StopUnit", unit, "replace", starts=False)
 
     async def close(self) -> None:
         """Disconnect; nothing is reported any more. Units go on."""
@@ -166,6 +170,8 @@ class Units:
         self._targets.job_removed(path)
         if job := self._jobs.pop(path, None):
             job.ended.set_result(JobResult(result))
+        ended, self._next_end = self._next_end, self._loop.create_future()
+        ended.set_result(None)
 
     def _reloading(self, arguments: tuple[Untyped, ...]) -> None:
         (begins,) = arguments
@@ -218,13 +224,22 @@ class Units:
 
     # Jobs
 
-    async def _run(self, method: str, unit: str, *, starts: bool) -> JobResult:
+    async def _run(self, method: str, unit: str, mode: str, *, starts: bool) -> JobResult:
+        patience = self._loop.time() + _PATIENCE
+
         def accepted(reply: Untyped) -> _Job:
             (path,) = reply.unpack()
             return self._jobs.setdefault(path, _Job(unit, starts, self._loop.create_future()))
 
-        def request(bus: Bus) -> Awaitable[_Job]:
-            return bus.call(MANAGER_PATH, MANAGER, method, ("(ss)", (unit, "replace")), accepted)
+        async def request(bus: Bus) -> _Job:
+            while True:
+                ended = self._next_end
+                try:
+                    return await bus.call(MANAGER_PATH, MANAGER, method, ("(ss)", (unit, mode)), accepted)
+                except BusError as error:
+                    if not failures.in_the_way(error.name) or self._loop.time() > patience:
+                        raise
+                await asyncio.wait({ended}, timeout=_RETRY)
 
         job = await self._ask("start" if starts else "stop", unit, request)
         result = await asyncio.shield(job.ended)  # several may wait for one job

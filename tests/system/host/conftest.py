@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.host.units import READY, UNITS, systemctl, unit_name, write
+from tests.system.host.units import GATE, READY, UNITS, systemctl, unit_name, write
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -16,6 +16,7 @@ def units_in_place() -> Iterator[None]:
     write("mute", "exec sleep infinity", service="TimeoutStartSec=1")
     write("hung", service="WatchdogSec=1")
     write("stubborn", f'trap "" TERM; {READY.replace("exec ", "")}', service="TimeoutStopSec=1")
+    write("parting", service=f"ExecStop=/bin/cat {GATE}")
     write("asserts", unit="AssertPathExists=/nonexistent")
     write("needy", unit=f"Requires={unit_name('fails')}\nAfter={unit_name('fails')}")
     write("broken", service="NoNewPrivileges=perhaps\nType=levitate\nExecStart=")

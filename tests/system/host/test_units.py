@@ -1,13 +1,14 @@
 """Units are started, stopped and watched as real systemd runs them."""
 
 import asyncio
+import os
 import random
 import statistics
 import time
 from collections.abc import Callable
 
 from swapper.host.status import JobResult
-from tests.system.host.units import UNITS, systemctl, unit_name
+from tests.system.host.units import GATE, UNITS, systemctl, unit_name
 from tests.system.host.watch import ACTIVATING, ACTIVE, DEACTIVATING, INACTIVE, Watch, command, run, watching
 
 
@@ -147,3 +148,29 @@ def test_the_environment_is_read_as_systemd_sees_it_drop_ins_included() -> None:
             assert ("CUDA_VISIBLE_DEVICES", "3") in await watch.units.environment(unit)
 
     run(test())
+
+
+def test_a_stop_that_somebody_else_asked_for_is_not_cancelled_by_a_start() -> None:
+    os.mkfifo(GATE)
+
+    async def test() -> None:
+        unit = unit_name("parting")
+        async with watching() as watch:
+            await watch.units.start(unit)
+            stop = await asyncio.create_subprocess_exec("systemctl", "stop", unit)
+            await watch.until(lambda: watch.last(unit).active is DEACTIVATING)
+            start = asyncio.create_task(watch.units.start(unit))
+            await watch.units.status(unit)  # answered after the start, which was asked for before
+            assert not start.done()
+            await asyncio.to_thread(GATE.write_text, "")
+            assert await stop.wait() == 0
+            assert await start is JobResult.DONE
+            assert watch.states(unit) == [ACTIVATING, ACTIVE, DEACTIVATING, INACTIVE, ACTIVATING, ACTIVE]
+            stop = await asyncio.create_subprocess_exec("systemctl", "stop", unit)
+            await asyncio.to_thread(GATE.write_text, "")
+            assert await stop.wait() == 0
+
+    try:
+        run(test())
+    finally:
+        GATE.unlink()

@@ -4,6 +4,8 @@ import subprocess
 from pathlib import Path
 
 UNITS = Path("/run/systemd/system")
+GATE = Path("/run/swapper-test-host-gate")
+"""A pipe: a unit whose end waits for it goes on once somebody writes to it."""
 READY = "systemd-notify --ready --status=Serving; exec sleep infinity"
 
 
