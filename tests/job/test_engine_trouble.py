@@ -17,14 +17,16 @@ from tests.job.house import (
     configure,
     connect,
     main_pid,
+    rest_of,
     run,
     sentence,
     show,
     state,
+    stream,
     until,
     watching,
 )
-from tests.job.mishaps import Question, agree, detail, gate, nothing_is_left, override
+from tests.job.mishaps import Question, agree, detail, gate, nothing_is_left, out_of_memory, override
 from tests.lab.hold import held
 from tests.system.look import processes
 
@@ -46,8 +48,8 @@ def large() -> Iterator[None]:
     path.unlink()
 
 
-# Memory. The machine has no memory controller, so neither MemoryMax= nor systemd's verdict `oom-kill` can be had in it
-# (how that is told: tests/host/test_failures.py). What can be had is an engine that asks for memory and is refused.
+# Memory. An engine that asks for it and is refused; and the host, or the unit's MemoryMax=, that has no more: there
+# systemd's verdict is `oom-kill`. The machine has no memory controller, so that who kills is a double (out_of_memory).
 
 
 @pytest.mark.usefixtures("large")
@@ -75,6 +77,42 @@ def test_an_engine_that_gets_no_memory_while_it_serves_fails_that_request_alone(
     assert b"bad_alloc" in answer.body
     assert chat("alpha").content == sentence("alpha")
     assert main_pid("llama@alpha") == pid
+    nothing_is_left()
+
+
+def test_an_engine_that_is_killed_for_memory_while_it_answers_is_told_so_and_starts_anew() -> None:
+    with stream("alpha") as response:
+        waiting = Question("beta")
+        until(lambda: detail("beta", "waiting") == 1, "somebody waits for the GPU")
+        out_of_memory("llama@alpha")
+        data, whole = rest_of(response)
+    assert not whole
+    assert b'"code": "engine_broke_off"' in data
+    assert b"it ran out of memory (oom-kill)" in data
+    assert show("llama@alpha", "Result") == "oom-kill"
+    assert waiting.answer.content == sentence("beta"), "who waited for its GPU has it"
+    assert state("alpha") == "failed"
+    assert "ran out of memory" in ask("GET", "/api/models/alpha").json["failure"]["message"]
+    agree()
+    until(lambda: chat("alpha").status == 200, "it loads")
+    nothing_is_left()
+
+
+@pytest.mark.usefixtures("large")
+def test_an_engine_that_is_killed_for_memory_while_it_loads_fails_those_who_wait_with_the_reason() -> None:
+    with watching("large", "starting") as starting:
+        asked = [Question("large"), Question("large")]
+        starting()
+    until(lambda: processes("llama@large").get(main_pid("llama@large")) == "llama-server", "the engine runs")
+    out_of_memory("llama@large")
+    for one in asked:
+        answer = one.answer
+        assert (answer.status, answer.error["code"]) == (503, "model_failed")
+        assert "it ran out of memory (oom-kill)" in answer.error["message"]
+        assert int(answer.headers["Retry-After"]) >= 1
+    assert chat("alpha").content == sentence("alpha")
+    agree()
+    until(lambda: chat("large").status == 200, "it loads")
     nothing_is_left()
 
 
