@@ -12,11 +12,12 @@ the line. Lines stand in any order, but for those of one client. Blank lines, an
 
 Of a model, `load` has to be said: seconds until it is ready. `stop` (0) is how long it takes to be gone. Either may be
 a list: what its starts take, one after the other and over and over; `lag` (0) is the part of each that systemd's own
-clock, by which quanta are reckoned, does not count. `gpu` (0; a list for several, an empty one for none), `gpu_memory`
-(all of it; a share in percent), `concurrency`, `pinned`, `ttl`, `queue`, `queue_timeout`, `load_timeout` and
-`drain_timeout` are those of the configuration, with times as numbers of seconds. A GPU that is not in `gpus` is
-exclusive. `groups` are those of the configuration too, such as
-`"groups": {"heavy": {"never_together": ["devstral", "asr"]}}`.
+clock, by which quanta are reckoned, does not count. `speeds` says how fast it gets on with each request where there
+are one, two, … at once, such as [1, 0.8, 0.7]; the last is for all larger numbers, and without it all get on as fast as
+one alone. `gpu` (0; a list for several, an empty one for none), `gpu_memory` (all of it; a share in percent),
+`concurrency`, `pinned`, `ttl`, `queue`, `queue_timeout`, `load_timeout` and `drain_timeout` are those of the
+configuration, with times as numbers of seconds. A GPU that is not in `gpus` is exclusive. `groups` are those of the
+configuration too, such as `"groups": {"heavy": {"never_together": ["devstral", "asr"]}}`.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ from swapper.simulate.workload import Ask, Model, Workload, WorkloadError
 
 _TIMES = frozenset({"ttl", "load_timeout", "drain_timeout", "queue_timeout"})
 _COUNTS = {"concurrency": 1, "queue": 0}
-_MODEL = frozenset({"load", "stop", "lag", "gpu", "gpu_memory", "pinned", *_TIMES, *_COUNTS})
+_MODEL = frozenset({"load", "stop", "lag", "speeds", "gpu", "gpu_memory", "pinned", *_TIMES, *_COUNTS})
 _REQUEST = frozenset({"at", "model", "seconds"})
 _CLIENT = frozenset({"client", "model", "seconds", "at", "think", "times"})
 _EXAMPLE = '{"models": {"devstral": {"load": 12, "stop": 1.5}}}'
@@ -121,6 +122,8 @@ def _described(model: Model) -> tuple[str, dict[str, object]]:
                                "gpu": [demand.gpu for demand in demands]}  # fmt: skip
     if model.lag:
         said["lag"] = model.lag
+    if model.speeds:
+        said["speeds"] = model.speeds
     if demands and demands[0].parts != WHOLE:
         said["gpu_memory"] = f"{demands[0].parts * 100 / WHOLE:g}%"
     keys = sorted(_TIMES | {"pinned", *_COUNTS})
@@ -210,7 +213,14 @@ def _model(name: str, said: object, refuse: _Refuse) -> Model:
     limits |= {key: _count(said, key, least, refuse) for key, least in _COUNTS.items() if said.get(key) is not None}
     spec = ModelSpec(name, _demands(said, what, refuse), pinned=said.get("pinned", False), **limits)
     (load, loads), (stop, stops) = _spans(said, "load", None, refuse), _spans(said, "stop", 0.0, refuse)
-    return Model(spec, load, stop, loads, stops, _seconds(said, "lag", 0.0, refuse))
+    return Model(spec, load, stop, loads, stops, _seconds(said, "lag", 0.0, refuse), _speeds(said, what, refuse))
+
+
+def _speeds(said: Mapping[str, Any], what: str, refuse: _Refuse) -> tuple[float, ...]:
+    given = said.get("speeds", [])
+    if not isinstance(given, list) or not all(type(part) in {int, float} and 0 < part < float("inf") for part in given):
+        raise refuse(f"{what}: 'speeds' has to be a list of numbers above zero", 'Such as "speeds": [1, 0.8, 0.7].')
+    return tuple(map(float, given))
 
 
 def _demands(said: Mapping[str, Any], what: str, refuse: _Refuse) -> tuple[Demand, ...]:

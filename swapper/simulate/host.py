@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from swapper.core.events import ActiveState, UnitChanged
 from swapper.core.model import WHOLE, Demand, Policy
+from swapper.simulate.sharing import Sharing
 from swapper.simulate.tally import GpuTally, ModelTally, Tally
 from swapper.simulate.timeline import Phase, Recorder
 from swapper.simulate.workload import Model, Workload
@@ -62,6 +63,7 @@ class Unit:
         leases: How many requests it works on.
         waiting: How many wait for it.
         draining: The policy says that it admits nobody.
+        sharing: What it works on, where it gets slower with each; None where that is all the same.
     """
 
     model: Model
@@ -72,6 +74,7 @@ class Unit:
     leases: int = 0
     waiting: int = 0
     draining: bool = False
+    sharing: Sharing | None = None
 
     @property
     def name(self) -> str:
@@ -112,7 +115,12 @@ class Host:
             index: Gpu(policies.get(index) is Policy.PACK, GpuTally()) for index in (*workload.gpu_indexes, *groups)
         }
         self.units = {
-            model.spec.name: Unit(model, ModelTally(), tuple((gpus[want.gpu], want) for want in model.spec.demands))
+            model.spec.name: Unit(
+                model,
+                ModelTally(),
+                tuple((gpus[want.gpu], want) for want in model.spec.demands),
+                sharing=Sharing(model.speeds) if model.speeds else None,
+            )
             for model in workload.models
         }
         self.tally = Tally(

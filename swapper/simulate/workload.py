@@ -29,7 +29,8 @@ class Ask(NamedTuple):
     Attributes:
         at: When it arrives, in seconds; of a client's request: not before that.
         model: Whom it is for.
-        seconds: How long the engine works on it, from its lease to the end of its answer.
+        seconds: How long the engine works on it, from its lease to the end of its answer, if it gets no slower with
+            others beside it (`Model.speeds`).
         think: Of a client's request: seconds since the answer to the one before.
     """
 
@@ -51,6 +52,7 @@ class Model:
         stops: Likewise.
         lag: Of each load and each stop, the seconds that systemd's own clock does not count, which policies are told:
             orders and reports on their way.
+        speeds: How fast it gets on with each of one, two, … requests at once, beside one alone; none: always the same.
     """
 
     spec: ModelSpec
@@ -59,6 +61,7 @@ class Model:
     loads: tuple[float, ...] = ()
     stops: tuple[float, ...] = ()
     lag: float = 0.0
+    speeds: tuple[float, ...] = ()
 
     def load_of(self, start: int) -> float:
         """How long a start takes, by its number from 1."""

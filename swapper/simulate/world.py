@@ -1,8 +1,8 @@
 """The clock and the clients: whatever happens is told to a policy, and what it says is carried out.
 
-A request is worked on for its own seconds, however many others are: how many that may be is `concurrency`, and an
-engine that gets slower with each is not modelled. Whoever is turned away goes on as if answered; nobody leaves while
-waiting.
+A request is worked on for its own seconds, however many others are, up to `concurrency`; or for longer with each of
+them, where the workload says so (`simulate.sharing`). Whoever is turned away goes on as if answered; nobody leaves
+while waiting.
 
 Of what happens at the same instant, what was set off before comes first, in the order in which it was: answers, news of
 units, clients' next requests. Then come open requests, then `TimePassed`. So a run repeats itself exactly.
@@ -18,6 +18,7 @@ from swapper.core.actions import Abort, Action, Admit, Announce, ParkUnit, Rejec
 from swapper.core.events import ConfigApplied, Event, RequestArrived, RequestOver, TimePassed, UnitChanged
 from swapper.core.model import State
 from swapper.simulate.host import Host, Misconduct, Unit
+from swapper.simulate.sharing import Sharing
 from swapper.simulate.tally import Tally
 from swapper.simulate.timeline import Recorder
 from swapper.simulate.workload import Ask, Workload
@@ -45,6 +46,18 @@ class _Sequel(NamedTuple):
 
     ask: Ask
     client: Iterator[Ask]
+
+
+class _Due(NamedTuple):
+    """A request is done, if nobody came to its engine or left it meanwhile."""
+
+    sharing: Sharing
+    changes: int
+    request: int
+
+
+type _News = int | UnitChanged | _Sequel | _Due
+"""What happens by itself: the end of a request, news of a unit, a client's next request."""
 
 
 class World:
@@ -75,7 +88,7 @@ class World:
         self._workload, self._policy, self._recorder, self._after = workload, policy, recorder, after
         self._host = Host(workload, self._later, recorder)
         self.tally = self._host.tally
-        self._heap: list[tuple[float, int, int | UnitChanged | _Sequel]] = []
+        self._heap: list[tuple[float, int, _News]] = []
         self._order = count()
         self._numbers = count(1)
         self._waiting: dict[int, _Request] = {}
@@ -115,16 +128,16 @@ class World:
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
-    def _later(self, after: float, what: int | UnitChanged | _Sequel) -> None:
+    def _later(self, after: float, what: _News) -> None:
         heapq.heappush(self._heap, (self.now + after, next(self._order), what))
 
     def _happen(self) -> None:
         self.now, _, what = heapq.heappop(self._heap)
         if isinstance(what, int):
-            if (request := self._running.pop(what, None)) is not None:
-                request.unit.tally.answered += 1
-                self._over(request)
-                self._tell(RequestOver(what))
+            self._ends(what)
+        elif isinstance(what, _Due):
+            if what.changes == what.sharing.changes:
+                self._ends(what.request)
         elif isinstance(what, UnitChanged):
             if self._host.comes(what, self.now):
                 self._tell(what)
@@ -142,9 +155,19 @@ class World:
             self._recorder.waits(ask.model, self.now, waiting=True)
         self._tell(RequestArrived(number, ask.model))
 
-    def _over(self, request: _Request) -> None:
+    def _ends(self, number: int) -> None:
+        """A request is answered, if it was not broken off before."""
+        if (request := self._running.pop(number, None)) is not None:
+            request.unit.tally.answered += 1
+            self._over(number, request)
+            self._tell(RequestOver(number))
+
+    def _over(self, number: int, request: _Request) -> None:
         """A lease has ended, well or not."""
         self._host.release(request.unit, self.now)
+        if (sharing := request.unit.sharing) is not None:
+            sharing.end(number, self.now)
+            self._foretell(sharing)
         if request.client is not None:
             self._follow(request.client)
 
@@ -195,7 +218,17 @@ class World:
         self._host.lease(request.unit, self.now)
         request.unit.tally.waits.append(self.now - request.arrived)
         self._running[action.request] = request
-        self._later(request.seconds, action.request)
+        if (sharing := request.unit.sharing) is None:
+            self._later(request.seconds, action.request)
+        else:
+            sharing.begin(action.request, request.seconds, self.now)
+            self._foretell(sharing)
+
+    def _foretell(self, sharing: Sharing) -> None:
+        """Who will be done next; of what was foretold before, nothing comes true."""
+        if (upcoming := sharing.next()) is not None:
+            at, number = upcoming
+            self._later(at - self.now, _Due(sharing, sharing.changes, number))
 
     def _waited(self, action: Admit | Reject) -> _Request:
         """A request's wait is over."""
@@ -212,7 +245,7 @@ class World:
         if request is None:
             raise Misconduct(f"request {action.request} holds no lease")
         request.unit.tally.aborted += 1
-        self._over(request)
+        self._over(action.request, request)
 
     def _announced(self, action: Announce) -> None:
         unit = self._host.units[action.model]

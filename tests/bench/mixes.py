@@ -12,7 +12,9 @@ router runs with the simulator's own policy of that name in the scheduler's plac
 setting of `turns` is the same as one of them. Everything else is as always: units, engines, sockets, clients.
 
 "simulated" has the same policy, and of the same run the times that it cannot know: how long each request took from its
-lease to its end, the clients' pauses, and the loads and stops of each model (`tests/lab/played.py`). "foretold"
+lease to its end, the clients' pauses, and the loads and stops of each model (`tests/lab/played.py`). How much slower an
+engine is with each request beside others is measured before: what is foretold of a drain, in which there are fewer
+and fewer, depends on it. "foretold"
 has the times that were measured under ours, and the policy of the row: what somebody learns who has only our router
 and asks the simulator for the others. Ratios are real / simulated, run by run; "off" is the furthest that one of them
 is from 1, to be read beside how far apart the real runs are among themselves. Times below 20 ms count as none: the
@@ -21,7 +23,8 @@ simulator's messages take none.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 from random import Random
 
@@ -91,12 +94,12 @@ def main() -> None:
     loads: list[float] = []
     stops: list[float] = []
     with calm.calm(options.calm):
-        rate = _rate(options.size_mb)
+        speeds = _speeds(options.size_mb)
         for number in range(options.runs):
             for name in names:
                 ours: Workload | None = None
                 for policy in policies:
-                    run = _real(WORKLOADS[name](_chance(name)), policy, rate, options.size_mb)
+                    run = _real(WORKLOADS[name](_chance(name)), policy, speeds, options.size_mb)
                     ours = ours or run.seen
                     trial = Trial(_outcome(run), _simulated(run.seen, policy), _simulated(ours, policy))
                     trials.setdefault((name, policy), []).append(trial)
@@ -108,19 +111,21 @@ def main() -> None:
     figures.table([
         ("a load, s", Series.of(loads).text(digits=2)),
         ("a stop, s", Series.of(stops).text(digits=2)),
-        ("tokens a second, one alone", f"{rate:.0f}"),
+        ("tokens a second, one alone", f"{speeds[0]:.0f}"),
+        ("each of 2, 3, … beside that", ", ".join(f"{speed / speeds[0]:.2f}" for speed in speeds[1:])),
     ])  # fmt: skip
     print()
     figures.table(_rows(trials))
 
 
-def _real(workload: Workload, policy: str, rate: float, size: int) -> Run:
+def _real(workload: Workload, policy: str, speeds: Sequence[float], size: int) -> Run:
     house.reset()
     with other_policy.in_charge(policy):
         _configure(workload, size)
         assert house.ask("GET", "/health").status == 200
         told = workload.under(configuration.load())
-        run = play(told, rate)
+        slower = tuple(speed / speeds[0] for speed in speeds)
+        run = play(replace(told, models=tuple(replace(model, speeds=slower) for model in told.models)), speeds[0])
         house.reset()
     house.run("systemctl", "daemon-reload")
     return run
@@ -140,10 +145,15 @@ def _configure(workload: Workload, size: int) -> None:
     house.configure("\n".join(lines) + "\n")
 
 
-def _rate(size: int) -> float:
-    """Tokens a second that a model makes here for one client alone."""
+def _speeds(size: int) -> list[float]:
+    """Tokens a second that a model makes here for one client alone, for each of two at once, and so on."""
     _configure(_alternating(_chance("rate")), size)
     house.chat("chat")
+    with ThreadPoolExecutor(SLOTS) as pool:
+        return [sum(pool.map(_rate, range(clients))) / clients for clients in range(1, SLOTS + 1)]
+
+
+def _rate(_client: int) -> float:
     answer = house.chat("chat", "LOOP", max_tokens=CALIBRATION)
     assert answer.status == 200, answer.body
     rate: float = answer.json["timings"]["predicted_per_second"]

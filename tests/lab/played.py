@@ -2,18 +2,20 @@
 
 What a request takes is said in seconds there and in tokens here: `rate` of them are taken to come in a second. What
 came of it is a workload again, with the times that the router's journal has: how long each answer really took from its
-lease to its end, the pauses between a client's requests, as the router saw them, and loads and stops. So the simulator
-can be asked what it makes of the very same run.
+lease to its end, the pauses between a client's requests, as the router saw them, and loads and stops. Where the
+workload says how much slower an engine is with each request beside others (`Model.speeds`), that is taken out of what
+an answer took: what is left is its own. So the simulator can be asked what it makes of the very same run.
 """
 
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from swapper.simulate import journal
+from swapper.simulate.sharing import Sharing
 from swapper.simulate.workload import Ask, Workload
 from tests.job import house
 
@@ -173,20 +175,41 @@ def _measured(
 ) -> Workload:
     times = {model.spec.name: model for model in journal.read(lines, workload.name).models}
     models = tuple(
-        replace(times[model.spec.name], spec=model.spec) if model.spec.name in times else model
+        replace(times[model.spec.name], spec=model.spec, speeds=model.speeds) if model.spec.name in times else model
         for model in workload.models
     )
-    begin = min(heard.arrived for some in (asks, *clients) for heard in some)
-    opened = sorted(Ask(heard.arrived - begin, heard.model, heard.took) for heard in asks)
-    return replace(workload, models=models, asks=tuple(opened), clients=tuple(_script(c, begin) for c in clients))
+    everybody = [heard for some in (asks, *clients) for heard in some]
+    begin = min(heard.arrived for heard in everybody)
+    works: dict[Heard, float] = {}
+    for model in models:
+        works |= _works([heard for heard in everybody if heard.model == model.spec.name], model.speeds)
+    opened = sorted(Ask(heard.arrived - begin, heard.model, works[heard]) for heard in asks)
+    scripts = tuple(_script(client, begin, works) for client in clients)
+    return replace(workload, models=models, asks=tuple(opened), clients=scripts)
 
 
-def _script(client: Sequence[Heard], begin: float) -> tuple[Ask, ...]:
+def _works(heard: Sequence[Heard], speeds: tuple[float, ...]) -> dict[Heard, float]:
+    """What each of an engine's answers would have taken alone."""
+    if not speeds:
+        return {one: one.took for one in heard}
+    sharing = Sharing(speeds)
+    changes = [(one.over - one.took, True, number) for number, one in enumerate(heard)]
+    changes += [(one.over, False, number) for number, one in enumerate(heard)]
+    works: dict[Heard, float] = {}
+    for at, begins, number in sorted(changes):
+        if begins:
+            sharing.begin(number, 0.0, at)
+        else:
+            works[heard[number]] = -sharing.end(number, at)
+    return works
+
+
+def _script(client: Sequence[Heard], begin: float, works: Mapping[Heard, float]) -> tuple[Ask, ...]:
     first = client[0]
     return (
-        Ask(first.arrived - begin, first.model, first.took),
+        Ask(first.arrived - begin, first.model, works[first]),
         *(
-            Ask(0.0, heard.model, heard.took, max(0.0, heard.arrived - before.over))
+            Ask(0.0, heard.model, works[heard], max(0.0, heard.arrived - before.over))
             for before, heard in pairwise(client)
         ),
     )

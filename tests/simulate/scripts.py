@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from swapper.core.actions import Action, Admit, Reject, StartUnit, StopUnit
-from swapper.core.events import Event, RequestArrived
+from swapper.core.events import Event, RequestArrived, RequestOver
 from swapper.core.model import Demand, Gpu, ModelSpec, Policy
 from swapper.simulate.policies import POLICIES
 from swapper.simulate.tally import Tally
@@ -35,12 +35,15 @@ class Watched:
     arrived: list[int] = field(default_factory=list)
     admitted: list[int] = field(default_factory=list)
     rejected: list[int] = field(default_factory=list)
+    over: list[tuple[float, int]] = field(default_factory=list)
     orders: list[StartUnit | StopUnit] = field(default_factory=list)
     by_time: list[tuple[float, Action]] = field(default_factory=list)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         if isinstance(event, RequestArrived):
             self.arrived.append(event.request)
+        if isinstance(event, RequestOver):
+            self.over.append((now, event.request))
         actions = self.policy.handle(event, now)
         self.admitted += [action.request for action in actions if isinstance(action, Admit)]
         self.rejected += [action.request for action in actions if isinstance(action, Reject)]

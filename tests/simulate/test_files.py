@@ -181,6 +181,18 @@ def test_starts_that_take_longer_or_shorter() -> None:
     assert files.parse(files.write(workload), "w.jsonl") == workload
 
 
+def test_engines_that_get_slower_with_each_request() -> None:
+    workload = parse('{"models": {"a": {"load": 2, "speeds": [1, 0.75]}}}\n{"at": 0, "model": "a", "seconds": 1}')
+    assert workload.models[0].speeds == (1.0, 0.75)
+    assert files.parse(files.write(workload), "w.jsonl") == workload
+
+
+@pytest.mark.parametrize("speeds", ["1", "[0]", '["1"]', "[1, -1]", "null"])
+def test_speeds_that_there_are_not(speeds: str) -> None:
+    with pytest.raises(WorkloadError, match="'speeds' has to be a list"):
+        parse(f'{{"models": {{"a": {{"load": 1, "speeds": {speeds}}}}}}}\n{{"at": 0, "model": "a", "seconds": 1}}')
+
+
 @pytest.mark.parametrize("load", ["[]", "[1, -1]", '["1"]', "[[1]]", "null"])
 def test_starts_that_take_no_time_that_there_is(load: str) -> None:
     with pytest.raises(WorkloadError, match="'load' has to be a number of seconds"):

@@ -14,6 +14,7 @@ from swapper.core.scheduler import Scheduler
 from swapper.simulate.figures import Figures
 from swapper.simulate.host import Misconduct
 from swapper.simulate.policies import POLICIES
+from swapper.simulate.sharing import Sharing
 from swapper.simulate.workload import Ask, Model, Workload
 from swapper.simulate.world import World
 from tests.simulate.scripts import Watched, model, run, waits, workload
@@ -40,6 +41,7 @@ def workloads(draw: st.DrawFn) -> Workload:
             ),
             draw(TIMES),
             draw(TIMES),
+            speeds=draw(st.sampled_from([(), (1.0, 0.5, 0.25)])),
         )
         for name in NAMES
     )  # fmt: skip
@@ -152,6 +154,30 @@ def test_no_more_at_once_than_the_model_may() -> None:
     policy = Generous(StartUnit("a"), when_ready=(Admit(1, "a"), Admit(2, "a")))
     with pytest.raises(Misconduct, match="already"):
         World(workload((0.0, "a", 1.0), (0.5, "a", 1.0)), policy).run()
+
+
+def test_an_engine_gets_slower_with_each_request_and_faster_again() -> None:
+    """Loaded 0-2; the first has 1 s of 2 done at 3, when the second comes with 0.5 s, which at half speed take until 4.
+
+    The first has 0.5 s done meanwhile, and the last 0.5 s alone.
+    """
+    model = Model(ModelSpec("a", concurrency=2), 2.0, 1.0, speeds=(1.0, 0.5))
+    watched = Watched(POLICIES["ours"]())
+    tally = World(workload((0.0, "a", 2.0), (3.0, "a", 0.5), models=(model,)), watched).run()
+    assert watched.over == [(4.0, 2), (4.5, 1)]
+    assert (tally.models["a"].answered, tally.ended) == (2, 4.5)
+
+
+def test_who_is_broken_off_leaves_an_engine_to_the_others() -> None:
+    """Two from 2 on at half speed: the first has 1 of its 4 s done when it leaves at 4, the second 1 of 3."""
+    sharing = Sharing((1.0, 0.5))
+    sharing.begin(1, 4.0, 2.0)
+    sharing.begin(2, 3.0, 2.0)
+    assert sharing.next() == (8.0, 2)
+    assert sharing.end(1, 4.0) == 3.0
+    assert sharing.next() == (6.0, 2)
+    assert sharing.end(2, 6.0) == 0.0
+    assert sharing.next() is None
 
 
 def test_a_start_that_is_given_up_takes_the_stop_time_and_its_end_is_not_news() -> None:
