@@ -71,3 +71,14 @@ async def dictate(model: str, *lengths: float) -> list[tuple[list[str], str]]:
             await say(socket, seconds)
             understood.append(await transcript(socket))
         return understood
+
+
+async def mistakes(model: str) -> list[str]:
+    """What the engine calls each of three: too early, of a model that there is not, without any sense."""
+    messages = ({"type": "input_audio_buffer.commit"}, {"type": "session.update", "model": "nobody"}, {})
+    codes = []
+    async with connected(model) as socket:
+        for message in messages:
+            await socket.send_json(message)
+            codes.append((await heard(socket))["code"])
+    return codes

@@ -22,7 +22,7 @@ from tests.lab import dashboard, media
 from tests.lab.exposition import Scraped, read_openmetrics
 from tests.media.mission import HEAR, SEE, WRITE, example_com, say
 from tests.media.sight import look, picture
-from tests.vllm.realtime import REALTIME, connected, dictate, heard
+from tests.vllm.realtime import REALTIME, dictate, mistakes
 from tests.vllm.rig import ASR, SAID, SEEN, VL, active, engine, events, processes, talking, transcribe, unit
 
 VLLM = os.environ.get("SWAPPER_TEST_VLLM", "")
@@ -154,15 +154,7 @@ def test_what_is_spoken_is_understood_in_a_websocket() -> None:
 
 
 def test_a_websocket_with_mistakes() -> None:
-    async def err() -> list[object]:
-        async with connected("asr") as socket:
-            codes = []
-            for message in ({"type": "input_audio_buffer.commit"}, {"type": "session.update", "model": "nobody"}, {}):
-                await socket.send_json(message)
-                codes.append((await heard(socket))["code"])
-            return codes
-
-    assert asyncio.run(err()) == ["model_not_validated", "model_not_found", "unknown_event"]
+    assert asyncio.run(mistakes("asr")) == ["model_not_validated", "model_not_found", "unknown_event"]
 
 
 def test_the_watchdog_is_fed() -> None:

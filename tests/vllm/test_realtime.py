@@ -10,7 +10,7 @@ import pytest
 from tests.job import house
 from tests.job.house import ask, chat, configure, run, sentence, state, until, watching
 from tests.lab import media
-from tests.vllm.realtime import REALTIME, connected, dictate, heard, say, transcript
+from tests.vllm.realtime import REALTIME, connected, dictate, mistakes, say, transcript
 from tests.vllm.rig import ASR, MISSION, SAID, VL, standin, transcribe, unit
 
 CONFIG = MISSION.replace("model: qwen3-asr,", f"model: qwen3-asr, args: {json.dumps(REALTIME)},")
@@ -78,15 +78,7 @@ def test_a_session_swaps_models_and_keeps_its_own() -> None:
 
 
 def test_what_an_engine_says_of_mistakes_comes_as_it_says_it() -> None:
-    async def err() -> list[object]:
-        async with connected("asr") as socket:
-            codes = []
-            for message in ({"type": "input_audio_buffer.commit"}, {"type": "session.update", "model": "nobody"}, {}):
-                await socket.send_json(message)
-                codes.append((await heard(socket))["code"])
-            return codes
-
-    assert asyncio.run(err()) == ["model_not_validated", "model_not_found", "unknown_event"]
+    assert asyncio.run(mistakes("asr")) == ["model_not_validated", "model_not_found", "unknown_event"]
 
 
 def test_models_that_are_not_there_or_cannot_are_refused_before_anything_is_loaded() -> None:
