@@ -47,7 +47,8 @@ HEAD = """\
 def dropin(model: Model, config: Config) -> str:
     """The text of a model's drop-in. It changes exactly when the unit does: no dates, no line numbers."""
     unit = [f"Description={sentence(model.name)} ({model.engine})"]
-    unit += [f"RequiresMountsFor={words(*map(str, sorted({model.model, model.mmproj or model.model})))}"]
+    if roots := ENGINES[model.engine].roots(model):
+        unit += [f"RequiresMountsFor={words(*map(str, sorted(set(roots))))}"]
     service = [*_resources(model), *_visible(model, config), *_environment(model, config), *_command(model, config)]
     service += _conversations(model)
     head = HEAD.format(file=model.where.file, unit=words(model.unit))
@@ -87,6 +88,8 @@ def _command(model: Model, config: Config) -> Iterator[str]:
         launcher += ["--ready", launch.ready]
     for path in ENGINES[model.engine].roots(model):
         launcher += ["--weights", str(path)]
+    for needed in launch.needs:
+        launcher += ["--needs", needed]
     yield "ExecStart="
     yield f"ExecStart=:{words(*launcher, '--name', model.name, '--')} \\\n    {words(*launch.argv)}"
 

@@ -3,6 +3,7 @@
     launch.py --socket /run/swapper/llama@devstral/http.sock --health /health --name devstral -- llama-server …
     launch.py … --ready /slots …             (asked once, after the first healthy answer: any answer counts)
     launch.py … --weights MODEL.gguf …       (what the engine reads, file or directory, for a true percentage)
+    launch.py … --needs espeak-ng …          (a program that the engine itself starts: without it there is no start)
     launch.py --unconfigured devstral        (what the template units start when no drop-in says otherwise)
 
 The engine is the unit's main process (exec, no parent in between), so systemd sees, signals and accounts the engine
@@ -65,10 +66,10 @@ EXIT_EXEC = 203
 class Order:
     """What to start and how to ask for its health, as parsed from the command line."""
 
-    __slots__ = ("argv", "health", "name", "ready", "socket", "weights")
+    __slots__ = ("argv", "health", "name", "needs", "ready", "socket", "weights")
 
     def __init__(self, words: list[str]) -> None:
-        """Parse `--socket S --health H [--ready R] [--weights W]… --name N -- ARGV…`.
+        """Parse `--socket S --health H [--ready R] [--weights W]… [--needs P]… --name N -- ARGV…`.
 
         Raises:
             ValueError: With the sentence to print; nothing else is wrong with the machine.
@@ -82,6 +83,8 @@ class Order:
         self.ready = values.pop("--ready", None)
         self.weights = [value for option, value in pairs if option == "--weights"]
         values.pop("--weights", None)
+        self.needs = [value for option, value in pairs if option == "--needs"]
+        values.pop("--needs", None)
         if len(options) % 2 or values.keys() != {"--socket", "--health", "--name"}:
             raise ValueError(f"wanted --socket, --health and --name, got: {' '.join(options) or 'nothing'}")
         if not self.argv:
@@ -230,6 +233,12 @@ def amount(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
+def at_hand(program: str) -> bool:
+    """Whether there is such a program: a path, or a name that is looked for in `PATH`."""
+    folders = ("",) if "/" in program else os.get_exec_path()
+    return any(os.access(os.path.join(folder, program), os.X_OK) for folder in folders)  # noqa: PTH118 — pathlib, again
+
+
 def leave_sidecar(order: Order, notify: str, watchdog: float | None) -> None:
     """Fork a sidecar whose parent is gone, so that the engine never has a child to reap that it did not start."""
     engine = os.getpid()
@@ -269,6 +278,9 @@ def main(words: list[str]) -> int:
         order = Order(words)
     except ValueError as error:
         return refuse(EX_CONFIG, f"launch.py: {error}", manager)
+    for needed in order.needs:
+        if not at_hand(needed):
+            return refuse(EXIT_EXEC, f"{needed} is not installed: {hint}", manager)
     if manager is not None and notify is not None:
         manager.tell(f"STATUS=loading {order.name}")
         leave_sidecar(order, notify, int(microseconds) / 1_000_000 if microseconds else None)

@@ -17,14 +17,19 @@ from swapper.config.vocabulary import (
     ON_SWAP,
     PRIORITIES,
     VARIABLES,
+    Words,
 )
 from swapper.core.model import instance_name
 
 NAME_BYTES = 64
 """Longest escaped name: a unix socket's path ends at 107 bytes (unix(7)), and the name is a part of it."""
 
+_UNKNOWN = Words(weights="a file")
+"""Of an engine that is not known: it is asked for everything."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HINTS = {"engine": "engine: llama or engine: vllm", "model": "the GGUF file (llama) or the directory (vllm)"}
+_WEIGHTS = " or ".join(f"{words.weights} ({engine})" for engine, words in ENGINES.items() if words.weights)
+_HINTS = {"engine": " or ".join(f"engine: {engine}" for engine in ENGINES), "model": _WEIGHTS}
 
 
 def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
@@ -32,22 +37,24 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
     name = read_name(reader, entry.key, "a model's name")
     section = Section(reader, [entry.value], f"model {entry.name!r}")
     engine = section.word("engine", ENGINES)
+    words = ENGINES.get(engine or "", _UNKNOWN)
     path = section.path("model", models_dir)
     for key, hint in _HINTS.items():
-        if not section.values(key):
+        if not section.values(key) and (words.weights or key != "model"):
             reader.wrong(entry.key, f"{section.what} lacks {key!r}", hint)
     args = section.each("args", partial(_argument, reader, engine))
     images = section.number("images", least=0)
     mmproj = section.path("mmproj", models_dir)
     env = section.variables("env", _refuse_variable)
     told = frozenset(section.words("capabilities", CAPABILITIES))
+    told = words.only or told
     likely = _likely(args, sees=mmproj is not None or bool(images))
     model = Model(
         name=name or entry.name,
         engine=engine or "",
         model=path or models_dir,
         mmproj=mmproj,
-        gpus=_gpus(section),
+        gpus=_gpus(section, words),
         gpu_memory=section.parsed("gpu_memory", memory, None),
         context=section.number("context", least=1),
         images=images,
@@ -76,7 +83,8 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
     )
     _refuse_keys(section, engine)
     section.close()
-    return model if name is not None and engine is not None and path is not None else None
+    whole = path is not None or not words.weights
+    return model if name is not None and engine is not None and whole else None
 
 
 def read_name(reader: Reader, value: Value, what: str) -> str | None:
@@ -95,11 +103,13 @@ def read_name(reader: Reader, value: Value, what: str) -> str | None:
     return None
 
 
-def _gpus(section: Section) -> tuple[int, ...]:
-    """`gpu: 1`, `gpu: [0, 1]`, or `gpu: []` for the CPU only; without the key it is GPU 0."""
+def _gpus(section: Section, words: Words) -> tuple[int, ...]:
+    """`gpu: 1`, `gpu: [0, 1]`, or `gpu: []` for the CPU only; without the key it is GPU 0, if the engine uses any."""
     if not section.values("gpu"):
-        return (0,)
+        return (0,) if words.on_gpu else ()
     indexes = section.each("gpu", partial(section.reader.number))
+    if indexes and not words.on_gpu:
+        section.reader.wrong(section.values("gpu")[-1], f"{section.what}: its engine uses no GPU", "leave 'gpu' out")
     if len(set(indexes)) < len(indexes):
         section.reader.wrong(section.values("gpu")[-1], f"{section.what}: 'gpu' names a GPU twice")
     return tuple(sorted(set(indexes)))

@@ -66,8 +66,8 @@ class Model:
 
     Attributes:
         name: The configured name; never an alias.
-        engine: Which template unit runs it: `llama` or `vllm`.
-        model: Its weights: a GGUF file for llama, a directory for vllm.
+        engine: Which template unit runs it: `llama`, `vllm` or `speech`.
+        model: Its weights: a GGUF file for llama, a directory for vllm. Means nothing for speech, which has none.
         mmproj: The projector that lets a llama model see or hear.
         gpus: Indexes in PCI bus order; none means the CPU only.
         gpu_memory: What it takes of each of its GPUs; None is all of it.

@@ -36,6 +36,9 @@ class Words:
 
     Attributes:
         refused: Keys that mean nothing to it, and why.
+        weights: What `model:` names; empty where there is nothing to name.
+        only: What its models can do, where that is the same for all of them; empty where it differs.
+        on_gpu: Whether its models run on a GPU.
         arguments: Arguments that are not for `args:`, and what says the same.
         slots: The argument that says how many requests it works on at once, where it does not tell that itself.
         not_parked: Why its models cannot be parked; empty where they can.
@@ -43,6 +46,9 @@ class Words:
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
+    weights: str = ""
+    only: frozenset[str] = frozenset()
+    on_gpu: bool = True
     arguments: Mapping[str, str] = field(default_factory=dict)
     slots: str | None = None
     not_parked: str = ""
@@ -54,6 +60,7 @@ _KEY = "the socket's group is the guard, and the router has no key"
 
 ENGINES: Mapping[str, Words] = {
     "llama": Words(
+        weights="the GGUF file",
         refused={"images": "llama-server has no such limit", "park_level": "llama-server is not parked"},
         not_parked="it reads its file again when it wakes, which takes as long as a start",
         arguments={
@@ -71,6 +78,7 @@ ENGINES: Mapping[str, Words] = {
         most_requests=256,
     ),
     "vllm": Words(
+        weights="the directory",
         slots="--max-num-seqs",
         refused={
             "mmproj": "vLLM finds it in the model's directory",
@@ -86,6 +94,25 @@ ENGINES: Mapping[str, Words] = {
             "--limit-mm-per-prompt": "use 'images:'",
             "--enable-sleep-mode": "use 'on_swap: park'",
             **dict.fromkeys(("--tensor-parallel-size", "-tp"), "use 'gpu: [0, 1]'"),
+        },
+    ),
+    "speech": Words(
+        only=frozenset({"speech"}),
+        on_gpu=False,
+        not_parked="it holds no GPU memory, and starts at once",
+        refused={
+            **dict.fromkeys(("model", "mmproj"), "espeak-ng brings its voices along"),
+            **dict.fromkeys(("gpu_memory", "park_level"), "espeak-ng runs on the CPU"),
+            **dict.fromkeys(("context", "images"), "it takes 4096 characters, as OpenAI's does"),
+            **dict.fromkeys(("keep_conversations", "loading_message"), "there are no conversations with it"),
+            "network": "it needs none",
+            "capabilities": "it speaks, and does nothing else",
+        },
+        arguments={
+            "--socket": _SOCKET,
+            "--name": "the model's name is that",
+            "--slots": "use 'concurrency:'",
+            "--espeak": "use 'engines: {speech: {path: …}}'",
         },
     ),
 }

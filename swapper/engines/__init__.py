@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from swapper.engines.base import Engine, Launch
 from swapper.engines.llama import Llama
+from swapper.engines.speech import Speech
 from swapper.engines.vllm import Vllm
 
-ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (Llama(), Vllm())}
+ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (Llama(), Vllm(), Speech())}
 
 __all__ = ["ENGINES", "Engine", "Launch"]

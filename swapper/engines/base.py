@@ -26,12 +26,14 @@ class Launch:
         health: Path that answers 200 once the model is loaded, and for as long as the engine is well.
         ready: Path that is answered, in whatever way, only by an engine that has begun to work on requests; asked once,
             after health. None where health says that too.
+        needs: Programs that the engine itself starts: without one of them there is no start, but a hint what to install.
     """
 
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     health: str
     ready: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ class Engine(Protocol):
         """The word in the configuration, and the name of the template unit."""
 
     @property
-    def context(self) -> Told:
-        """Where it says how many tokens one request may take."""
+    def context(self) -> Told | None:
+        """Where it says how many tokens one request may take; None for an engine that does not count in tokens."""
 
     def launch(self, model: Model, config: Config) -> Launch:
         """How to start this model."""

@@ -3,7 +3,8 @@
 These are the ones that ask the model something, and that tell how the engine is. What changes the engine (sleep,
 adapters, profiling, cache, weights) is not among them: that is for systemd, and for the router.
 
-Paths are those of llama-server 0.7.0 ("LLaMA.cpp HTTP Server") and vLLM 0.32.0 ("OpenAI-Compatible Server").
+Paths are those of llama-server 0.7.0 ("LLaMA.cpp HTTP Server"), vLLM 0.32.0 ("OpenAI-Compatible Server") with vLLM-Omni
+("Speech API"), and our own `swapper.speech`.
 """
 
 from collections.abc import Mapping
@@ -22,12 +23,15 @@ _VLLM = frozenset({
     "/classify", "/v1/audio/speech", "/v1/images/generations", "/v1/images/edits",
 })  # fmt: skip
 
-ASKED: Mapping[str, frozenset[str]] = {"llama": _BOTH | _LLAMA, "vllm": _BOTH | _VLLM}
+ASKED: Mapping[str, frozenset[str]] = {
+    "llama": _BOTH | _LLAMA, "vllm": _BOTH | _VLLM, "speech": frozenset({"/v1/audio/speech"}),
+}  # fmt: skip
 """By engine, what may be asked with POST."""
 
 LOOKED_AT: Mapping[str, frozenset[str]] = {
     "llama": frozenset({"/health", "/v1/health", "/v1/models", "/models", "/props", "/slots", "/metrics",
                         "/lora-adapters"}),
-    "vllm": frozenset({"/health", "/ping", "/version", "/v1/models", "/metrics", "/load"}),
+    "vllm": frozenset({"/health", "/ping", "/version", "/v1/models", "/metrics", "/load", "/v1/audio/voices"}),
+    "speech": frozenset({"/health", "/v1/models", "/v1/audio/voices"}),
 }  # fmt: skip
 """By engine, what may be looked at with GET."""

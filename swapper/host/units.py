@@ -36,7 +36,7 @@ from swapper.host.targets import Targets
 
 __all__ = ["JobResult", "UnitRefused", "UnitStatus", "Units"]
 
-PATTERNS: Final = ("llama@*.service", "vllm@*.service")
+PATTERNS: Final = ("llama@*.service", "vllm@*.service", "speech@*.service")
 TARGETS: Final = ("swapper-profile@*.target",)
 
 _SERVICE: Final = "org.freedesktop.systemd1.Service"

@@ -15,7 +15,7 @@ from tests.lab.gguf import write_model
 
 MODELS = Path("/var/lib/swapper/models")
 CONFIG = Path("/etc/swapper/swapper.yaml")
-TEMPLATES = ("llama@*.service", "vllm@*.service")
+TEMPLATES = ("llama@*.service", "vllm@*.service", "speech@*.service")
 BASIC = """
 models:
   alpha: {engine: llama, model: alpha.gguf, context: 65536, aliases: [first]}

@@ -14,6 +14,7 @@ from swapper.config import Model
 from swapper.core.model import State
 from swapper.core.record import Record
 from swapper.engines import ENGINES
+from swapper.engines.base import Told
 from swapper.router.api.catalog import Catalog, Learned
 
 PATIENCE = 1.0
@@ -35,8 +36,11 @@ class Asking:
         """Ask all that are ready and have not been asked; those who look at the same time share the question."""
         for model in self._catalog.places.config.models:
             record = self._catalog.scheduler.record(model.name)
-            if record is not None and self._unknown(model, record) and model.name not in self._asked:
-                task = asyncio.create_task(self._ask(model, record), name=f"ask {model.name}")
+            told = ENGINES[model.engine].context
+            if told is None or record is None or model.name in self._asked:
+                continue
+            if self._unknown(model, record):
+                task = asyncio.create_task(self._ask(model, record, told), name=f"ask {model.name}")
                 task.add_done_callback(partial(self._answered, model.name))
                 self._asked[model.name] = task
         if self._asked:
@@ -58,8 +62,8 @@ class Asking:
         known = learned is not None and learned.invocation == record.invocation
         return not known and self._silent.get(model.name, 0.0) <= time.monotonic()
 
-    async def _ask(self, model: Model, record: Record) -> None:
-        told, invocation, fingerprint = ENGINES[model.engine].context, record.invocation, record.loaded.fingerprint
+    async def _ask(self, model: Model, record: Record, told: Told) -> None:
+        invocation, fingerprint = record.invocation, record.loaded.fingerprint
         connector = aiohttp.UnixConnector(self._catalog.places.socket(model.name))
         timeout = aiohttp.ClientTimeout(total=PATIENCE)
         try:
