@@ -26,7 +26,7 @@ class Launch:
         health: Path that answers 200 once the model is loaded, and for as long as the engine is well.
         ready: Path that is answered, in whatever way, only by an engine that has begun to work on requests; asked once,
             after health. None where health says that too.
-        needs: Programs that the engine itself starts: without one of them there is no start, but a hint what to install.
+        needs: Programs that the engine itself starts: where one is not installed, the start fails and says so.
     """
 
     argv: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Our own `swapper.speech`: espeak-ng behind OpenAI's `/v1/audio/speech`. No weights, no GPU, so every machine has it."""
+"""Our own `swapper.speech`: espeak-ng behind OpenAI's `/v1/audio/speech`. No weights and no GPU: every host has it."""
 
 from pathlib import Path
 

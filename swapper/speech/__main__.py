@@ -27,7 +27,8 @@ def main() -> int:
     except (OSError, subprocess.CalledProcessError) as error:
         parser.error(f"{given.espeak} does not list its voices: {error}")
     if given.language not in voices.languages:
-        parser.error(f"--language: espeak-ng does not speak {given.language!r}, but {', '.join(sorted(voices.languages))}")
+        known = ", ".join(sorted(voices.languages))
+        parser.error(f"--language: espeak-ng does not speak {given.language!r}, but {known}")
     server = Server(given.socket, name=given.name, espeak=given.espeak, voices=voices, slots=max(given.slots, 1))
     server.serve_forever()
     return 0

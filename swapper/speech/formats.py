@@ -1,8 +1,8 @@
-"""What the sound may come as, and ffmpeg's words for it: all of one channel, and written so that it can be sent as made.
+"""What the sound may come as, and ffmpeg's words for it: all of one channel, and sent as it is made.
 
 OpenAI's formats ("Supported output formats" in its manual). `opus` is an Ogg file at 48 kHz, which messengers take as a
-voice message (RFC 7845); `pcm` is 16-bit little-endian at 24 kHz, as OpenAI has it. A stream cannot go back to write its
-length at the beginning: `wav` says "unknown" there (0xFFFFFFFF, as OpenAI's does), and `flac` likewise (0).
+voice message (RFC 7845); `pcm` is 16-bit little-endian at 24 kHz, as OpenAI has it. A stream cannot go back and write
+its length at the beginning: `wav` says "unknown" there (0xFFFFFFFF, as OpenAI's does), and `flac` likewise (0).
 """
 
 from collections.abc import Mapping

@@ -9,7 +9,7 @@ import select
 import subprocess
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import IO, Self, cast
 
 from swapper.speech.refusal import Refusal
 from swapper.speech.voices import Voices, read_languages, read_variants
@@ -39,20 +39,20 @@ def installed(espeak: str, language: str) -> Voices:
         subprocess.CalledProcessError: It failed.
     """
     languages, variants = (
-        subprocess.run([espeak, option], check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603
+        subprocess.run([espeak, option], check=True, stdout=subprocess.PIPE, text=True).stdout
         for option in ("--voices", "--voices=variant")
     )
     return Voices(read_languages(languages), read_variants(variants), language)
 
 
 def speaker(espeak: str, wish: Wish) -> tuple[str, ...]:
-    """espeak-ng's command line: UTF-8 on standard input, which is plain text and no SSML (that takes `-m`)."""
+    """The command line of espeak-ng: UTF-8 on standard input, as plain text and no SSML (that takes `-m`)."""
     rate = max(round(USUAL_RATE * wish.speed), SLOWEST_RATE)
     return (espeak, "-v", wish.voice, "-s", str(rate), "-b", "1", "--stdin", "--stdout")
 
 
 def encoder(wish: Wish) -> tuple[str, ...]:
-    """ffmpeg's command line. What is to be slower than espeak-ng can speak is stretched by it."""
+    """The command line of ffmpeg. What is to be slower than espeak-ng can speak is stretched by it."""
     rate = USUAL_RATE * wish.speed
     stretch = ("-filter:a", f"atempo={rate / SLOWEST_RATE:.3f}") if rate < SLOWEST_RATE else ()
     return (*_QUIET, *_FROM_PIPE, *stretch, *wish.format.encoder, *_TO_PIPE)
@@ -118,17 +118,14 @@ class Speaking:
 
     def _start(self) -> None:
         first, second = self._commands
-        speaking = subprocess.Popen(first, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603
+        speaking = subprocess.Popen(first, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._processes.append(speaking)
-        encoding = subprocess.Popen(second, stdin=speaking.stdout, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603
+        encoding = subprocess.Popen(second, stdin=speaking.stdout, stdout=subprocess.PIPE, bufsize=0)
         self._processes.append(encoding)
-        assert speaking.stdin is not None
-        assert speaking.stdout is not None
-        assert encoding.stdout is not None
-        speaking.stdout.close()  # ffmpeg has it: so espeak-ng ends when ffmpeg does
-        with contextlib.suppress(BrokenPipeError), speaking.stdin as text:
+        cast("IO[bytes]", speaking.stdout).close()  # ffmpeg has it: so espeak-ng ends when ffmpeg does
+        with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", speaking.stdin) as text:
             text.write(self._text)  # less than the 64 KiB that a pipe takes at once (pipe(7))
-        self._sound = encoding.stdout.fileno()
+        self._sound = cast("IO[bytes]", encoding.stdout).fileno()
 
     def _end(self) -> None:
         for process in self._processes:

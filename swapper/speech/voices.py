@@ -14,8 +14,8 @@ OPENAI: Mapping[str, str] = {
     "alloy": "f4", "ash": "m1", "ballad": "m4", "cedar": "m6", "coral": "f2", "echo": "m2", "fable": "m3",
     "marin": "Annie", "nova": "f3", "onyx": "m7", "sage": "f1", "shimmer": "f5", "verse": "m5",
 }  # fmt: skip
-"""OpenAI's voices ("Text to speech" in its manual), each a variant of its own: a client that has a choice of them has it
-here too. Who sounds alike is chance; no more than man or woman is promised."""
+"""OpenAI's voices ("Text to speech" in its manual), each a variant of its own: a client that offers a choice of them
+offers one here too. Nothing is promised but that no two sound the same."""
 
 USUAL = "alloy"
 """Who speaks where nobody is named. OpenAI's API wants a name; its clones do without."""

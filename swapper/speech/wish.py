@@ -15,8 +15,8 @@ from swapper.speech.voices import USUAL, Voices
 MOST_CHARACTERS = 4096
 SLOWEST, FASTEST = 0.25, 4.0
 
-# Ctrl-A begins a command to espeak-ng within the text, NUL ends it, and "[[" begins phonemes (its manual, docs/markup.md
-# and docs/phonemes.md): a text is to be read out, whatever is in it.
+# Ctrl-A begins a command to espeak-ng within the text, NUL ends it, and "[[" begins phonemes (docs/markup.md and
+# docs/phonemes.md in its source): a text is to be read out, whatever is in it.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _PHONEMES = re.compile(r"\[(?=\[)")
 
@@ -46,11 +46,11 @@ def read_wish(body: bytes, voices: Voices) -> Wish:
     """
     try:
         fields = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refusal("invalid_json", f"The body is not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise Refusal("invalid_json", "The body is not a JSON object.")
-    if fields.get("stream_format") not in {None, "audio"}:
+    if fields.get("stream_format") not in (None, "audio"):
         hint = "The sound itself is streamed, as it is made."
         raise Refusal("invalid_request", "`stream_format` can only be audio here.", hint, param="stream_format")
     return Wish(

@@ -29,8 +29,9 @@ models:
     {{engine: llama, model: agent.gguf, context: 65536, gpu: 1, args: [--chat-template-file, {MODELS / TEMPLATE}]}}
   broken: {{engine: llama, model: broken.gguf, context: 2048}}
   absent: {{engine: llama, model: absent.gguf, context: 2048}}
+  speaker: {{engine: speech}}
 """
-NAMES = ["writer", "other", "ear", "coder", "narrow", "judge", "caller", "agent", "broken", "absent"]
+NAMES = ["writer", "other", "ear", "coder", "narrow", "judge", "caller", "agent", "broken", "absent", "speaker"]
 WORDS = sentence("writer")
 
 HELLO = [{"role": "user", "content": "Hello!"}]

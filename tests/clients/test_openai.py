@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +129,37 @@ def test_transcription_as_a_stream(client: Any) -> None:
         events = list(stream)
     assert "".join(event.delta for event in events if event.type == "transcript.text.delta") == sentence("ear")
     assert events[-1].type == "transcript.text.done"
+
+
+@pytest.mark.parametrize(
+    ("form", "starts"), [("mp3", b"\xff"), ("opus", b"OggS"), ("aac", b"\xff"), ("flac", b"fLaC"), ("wav", b"RIFF")]
+)
+def test_speech(client: Any, form: str, starts: bytes) -> None:
+    answer = client.audio.speech.create(model="speaker", voice="alloy", input="Hello!", response_format=form, speed=1.5)
+    assert answer.content.startswith(starts)
+    assert len(answer.content) > 1000
+
+
+def test_speech_as_a_stream(client: Any, tmp_path: Path) -> None:
+    said = {"model": "speaker", "voice": "nova", "input": "Hello! " * 100, "response_format": "opus"}
+    with client.audio.speech.with_streaming_response.create(**said) as answer:
+        answer.stream_to_file(tmp_path / "hello.opus")
+    with client.audio.speech.with_streaming_response.create(**said) as answer:
+        parts = list(answer.iter_bytes())
+    assert len(parts) > 3
+    assert abs(len(b"".join(parts)) - (tmp_path / "hello.opus").stat().st_size) < 100
+
+
+def test_speech_by_nobody(client: Any) -> None:
+    with pytest.raises(openai.BadRequestError, match=r"There is no voice 'nobody'\. There are: alloy, ash, ") as refused:
+        client.audio.speech.create(model="speaker", voice="nobody", input="Hello!")
+    assert (refused.value.code, refused.value.param) == ("voice_unknown", "voice")
+
+
+def test_speech_by_who_only_writes(client: Any) -> None:
+    with pytest.raises(openai.BadRequestError, match=r"writer does not speak\. Models that can: speaker\.") as refused:
+        client.audio.speech.create(model="writer", voice="alloy", input="Hello!")
+    assert refused.value.code == "model_incapable"
 
 
 def test_responses(client: Any) -> None:

@@ -94,6 +94,16 @@ def test_shares_and_whole_gpus(load_text: Load) -> None:
     assert config.gpus == (GpuSettings(0), GpuSettings(2))
 
 
+def test_speech_takes_no_file_and_no_gpu(load_text: Load) -> None:
+    config = load_text("models: {voice: {engine: speech}, herr: {engine: speech, gpu: [], args: [--language, de]}}")
+    for model in config.models:
+        assert model.capabilities == {"speech"}
+        assert {"chat", "transcription", "images"} <= model.incapable
+        assert "speech" not in model.incapable
+        assert config.spec(model).demands == ()
+    assert config.gpus == ()
+
+
 def test_bytes_are_rounded_up_to_parts(load_text: Load) -> None:
     config = load_text("""
         gpus: {0: {memory: 3GB}}

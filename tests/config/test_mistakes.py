@@ -20,6 +20,10 @@ def in_vllm(keys: str) -> str:
     return in_model(keys).replace("llama", "vllm")
 
 
+def in_speech(keys: str) -> str:
+    return f"models:\n  x: {{engine: speech, {keys}}}"
+
+
 def test_five_mistakes_are_five_messages(mistakes: Mistakes) -> None:
     assert mistakes("""\
         modles: {}
@@ -97,6 +101,12 @@ def test_five_mistakes_are_five_messages(mistakes: Mistakes) -> None:
         (in_vllm("park_level: 3"), "0.yaml:2: model 'x': 'park_level' is 1 or 2"),
         (in_vllm("args: [--enable-sleep-mode]"), "0.yaml:2: model 'x': 'args' cannot have '--enable-sleep-mode'"),
         (in_vllm("env: {VLLM_SERVER_DEV_MODE: 1}"), "0.yaml:2: model 'x': 'env' cannot have 'VLLM_SERVER_DEV_MODE'"),
+        (in_speech("model: x"), "0.yaml:2: model 'x': 'model' is not for engine 'speech' (espeak-ng brings its voices"),
+        (in_speech("gpu: 1"), "0.yaml:2: model 'x': its engine uses no GPU (leave 'gpu' out)"),
+        (in_speech("gpu_memory: 1GiB"), "0.yaml:2: model 'x': 'gpu_memory' is not for engine 'speech'"),
+        (in_speech("capabilities: [chat]"), "0.yaml:2: model 'x': 'capabilities' is not for engine 'speech'"),
+        (in_speech("on_swap: park"), "0.yaml:2: model 'x' cannot be parked (it holds no GPU memory"),
+        (in_speech("args: [--slots, 4]"), "0.yaml:2: model 'x': 'args' cannot have '--slots' (use 'concurrency:')"),
         (in_model("ttl: 1h, ttl: 2h"), "0.yaml:2: 'ttl' stands twice in model 'x' (first in line 2)"),
     ],
 )  # fmt: skip

@@ -9,6 +9,7 @@ from swapper.engines import ENGINES
 
 LLAMA = Model("devstral", "llama", Path("/m/devstral.gguf"))
 VLLM = Model("qwen/vl", "vllm", Path("/m/qwen"))
+SPEECH = Model("voice", "speech", Path("/m"), gpus=(), concurrency=2, args=("--language", "de"))
 
 
 def argv(model: Model, config: Config | None = None) -> tuple[str, ...]:
@@ -68,6 +69,19 @@ def test_vllm_in_bytes_on_two_gpus_takes_the_larger_share() -> None:
     config = Config(gpus=(GpuSettings(0, 24 << 30), GpuSettings(1, 12 << 30)))
     model = replace(VLLM, gpus=(0, 1), gpu_memory=Bytes(6 << 30))
     assert argv(model, config)[-4:] == ("--gpu-memory-utilization", "0.5", "--tensor-parallel-size", "2")
+
+
+def test_speech() -> None:
+    launch = ENGINES["speech"].launch(SPEECH, Config())
+    assert launch.argv == (
+        *("/usr/libexec/swapper/swapper-speech", "--socket", "/run/swapper/speech@voice/http.sock", "--name", "voice"),
+        *("--slots", "2", "--language", "de"),
+    )
+    assert launch.needs == ("espeak-ng", "ffmpeg")
+    assert ENGINES["speech"].roots(SPEECH) == ENGINES["speech"].missing(SPEECH) == ()
+    config = Config(engines={"speech": EngineSettings(Path("/opt/e/bin/espeak-ng"))})
+    assert argv(SPEECH, config)[5:7] == ("--espeak", "/opt/e/bin/espeak-ng")
+    assert ENGINES["speech"].launch(SPEECH, config).needs[0] == "/opt/e/bin/espeak-ng"
 
 
 def test_without_a_gpu_there_is_no_share_of_one() -> None:

@@ -249,6 +249,19 @@ def test_an_engine_that_is_not_installed(manager: Manager, tmp_path: Path) -> No
     assert manager.hear() == ["STATUS=no-such-engine is not installed: apt install it"]
 
 
+@pytest.mark.parametrize(("needed", "status"), [("no-such-program", 203), ("/no/such", 203), ("sh", 0), ("/bin/sh", 0)])
+def test_a_program_that_the_engine_starts_itself(manager: Manager, tmp_path: Path, needed: str, status: int) -> None:
+    order = ["--socket", str(tmp_path / "s"), "--health", "/health", "--needs", "sh", "--needs", needed, "--name", "x"]
+    environment = os.environ | {"NOTIFY_SOCKET": str(manager.path), "SWAPPER_INSTALL_HINT": "apt install it"}
+    ended = subprocess.run(
+        [sys.executable, "-IS", str(LAUNCHER), *order, "--", "true"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    refused = f"{needed} is not installed: apt install it"
+    assert (ended.returncode, ended.stderr) == (status, f"<3>{refused}\n" if status else "")
+    assert manager.hear() == [f"STATUS={refused}" if status else "STATUS=loading x"]
+
+
 def test_the_engine_gets_nothing_of_systemds(launch: Launcher) -> None:
     engine = launch(watchdog=60)
     names = {line.partition(b"=")[0] for line in environment_of(engine).split(b"\0")}

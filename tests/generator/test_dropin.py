@@ -51,6 +51,15 @@ ExecStart=:/usr/bin/python3 -IS /usr/share/swapper/swapper/launch.py \
     )
 
 
+def test_an_engine_without_files_waits_for_none_and_says_which_programs_it_starts() -> None:
+    model = Model("voice", "speech", Path("/m"), gpus=(), where=LLAMA.where)
+    assert values(model, "RequiresMountsFor") == values(model, "BindReadOnlyPaths") == []
+    assert values(model, "DeviceAllow") == [""]
+    assert "--needs espeak-ng --needs ffmpeg --name voice -- " in dropin(model, Config())
+    home = Config(engines={"speech": EngineSettings(Path("/home/ada/espeak/bin/espeak-ng"))})
+    assert values(model, "BindReadOnlyPaths", home) == ['"-/home/ada/espeak"']
+
+
 def test_a_model_that_moves_in_its_file_is_the_same_unit() -> None:
     assert dropin(replace(LLAMA, where=Location(LLAMA.where.file, 99)), Config()) == dropin(LLAMA, Config())
 

@@ -24,8 +24,9 @@ HOME = Path("/home/swapper-test")
 UNITS = Path("/run/systemd/system")
 
 SHIPPED = (
-    "swapper.socket", "swapper.service", "llama@test.service", "vllm@test.service", "swapper-models.slice",
-    "swapper-gpus.socket", "swapper-gpus@test.service", "swapper-profile@test.target", "swapper-room@test.target",
+    "swapper.socket", "swapper.service", "llama@test.service", "vllm@test.service", "speech@test.service",
+    "swapper-models.slice", "swapper-gpus.socket", "swapper-gpus@test.service", "swapper-profile@test.target",
+    "swapper-room@test.target",
 )  # fmt: skip
 TINY = "unit-tiny"
 LLAMA = f"""\
@@ -106,6 +107,7 @@ def test_verify_has_nothing_to_say() -> None:
         ("swapper.service", 1.5),
         ("llama@test.service", 2.0),
         ("vllm@test.service", 2.0),
+        ("speech@test.service", 1.2),
         ("swapper-gpus@test.service", 1.0),
     ],
 )
