@@ -5,6 +5,7 @@ Rules of this file:
   * A stream that fails in the middle is not ended, but cut: nobody takes half a sentence for a whole one.
 """
 
+import contextlib
 import json
 import socket
 import socketserver
@@ -62,8 +63,14 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body of a short answer leave together: who reads only the first line may be gone then
     server: Server
     connection: socket.socket
+
+    def handle(self) -> None:
+        """All of its requests, until either side has enough."""
+        with contextlib.suppress(ClientGone, ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         """What only looks."""
@@ -82,8 +89,6 @@ class Handler(BaseHTTPRequestHandler):
             self._speak(read_wish(body, self.server.voices))
         except Refusal as refusal:
             self._refuse(refusal)
-        except (ClientGone, ConnectionError):
-            self.close_connection = True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the parser has to say, as JSON like everything else."""
@@ -119,6 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while block:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block))
+                self.wfile.flush()
                 block = next(more, b"")
         except Refusal as refusal:
             self.close_connection = True

@@ -23,6 +23,7 @@ _QUIET = (ENCODER, "-hide_banner", "-nostdin", "-loglevel", "error", "-threads",
 # espeak-ng writes a WAV file whose length it does not know yet. Without bitexact the version of ffmpeg is told in each.
 _FROM_PIPE = ("-f", "wav", "-ignore_length", "1", "-i", "pipe:0", "-ac", "1", "-fflags", "+bitexact")
 _TO_PIPE = ("-flush_packets", "1", "-flags:a", "+bitexact", "pipe:1")
+_TO_FILE = ("-flags:a", "+bitexact", "-fd")  # then its number, and "fd:" (ffmpeg-protocols(1))
 _BLOCK = 64 * 1024
 _ENDED = select.POLLIN | select.POLLHUP
 
@@ -51,11 +52,17 @@ def speaker(espeak: str, wish: Wish) -> tuple[str, ...]:
     return (espeak, "-v", wish.voice, "-s", str(rate), "-b", "1", "--stdin", "--stdout")
 
 
-def encoder(wish: Wish) -> tuple[str, ...]:
-    """The command line of ffmpeg. What is to be slower than espeak-ng can speak is stretched by it."""
+def encoder(wish: Wish, file: int | None = None) -> tuple[str, ...]:
+    """The command line of ffmpeg. What is to be slower than espeak-ng can speak is stretched by it.
+
+    Args:
+        wish: What is wanted.
+        file: Descriptor of the file that it writes to; a pipe if there is none.
+    """
     rate = USUAL_RATE * wish.speed
     stretch = ("-filter:a", f"atempo={rate / SLOWEST_RATE:.3f}") if rate < SLOWEST_RATE else ()
-    return (*_QUIET, *_FROM_PIPE, *stretch, *wish.format.encoder, *_TO_PIPE)
+    target = _TO_PIPE if file is None else (*_TO_FILE, str(file), "fd:")
+    return (*_QUIET, *_FROM_PIPE, *stretch, *wish.format.encoder, *target)
 
 
 class Speaking:
@@ -63,10 +70,11 @@ class Speaking:
 
     def __init__(self, espeak: str, wish: Wish) -> None:
         """Prepare to speak; nothing is started yet."""
-        self._commands = speaker(espeak, wish), encoder(wish)
-        self._text = wish.text
+        self._espeak = espeak
+        self._wish = wish
         self._processes: list[subprocess.Popen[bytes]] = []
         self._sound = -1
+        self._file: int | None = None
 
     def __enter__(self) -> Self:
         """Start them.
@@ -79,7 +87,7 @@ class Speaking:
         except OSError as error:
             self._end()
             hint = "apt install espeak-ng ffmpeg"
-            raise Refusal("speech_failed", f"{error.filename} cannot be started: {error.strerror}.", hint) from error
+            raise Refusal("speech_failed", f"What speaks cannot be started: {error}.", hint) from error
         return self
 
     def __exit__(
@@ -110,21 +118,37 @@ class Speaking:
             if not block:
                 break
             yield block
+        self._judge()
+        yield from self._written()
+
+    def _judge(self) -> None:
         failed = [process for process in self._processes if process.wait()]
-        if failed:
-            program, status = failed[0].args[0], failed[0].returncode  # type: ignore[index]
+        if failed:  # the last one: who speaks to somebody who is gone fails too
+            words, status = cast("tuple[str, ...]", failed[-1].args), failed[-1].returncode
             hint = "Its journal may say why: journalctl -u 'speech@*'"
-            raise Refusal("speech_failed", f"{program!s} ended with status {status}.", hint)
+            raise Refusal("speech_failed", f"{words[0]} ended with status {status}.", hint)
+
+    def _written(self) -> Iterator[bytes]:
+        """What is in the file, if there is one."""
+        position = 0
+        while self._file is not None and (block := os.pread(self._file, _BLOCK, position)):
+            position += len(block)
+            yield block
 
     def _start(self) -> None:
-        first, second = self._commands
-        speaking = subprocess.Popen(first, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        command = speaker(self._espeak, self._wish)
+        speaking = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._processes.append(speaking)
-        encoding = subprocess.Popen(second, stdin=speaking.stdout, stdout=subprocess.PIPE, bufsize=0)
+        if self._wish.format.whole:
+            self._file = os.memfd_create("speech")
+        encoding = subprocess.Popen(
+            encoder(self._wish, self._file), stdin=speaking.stdout, stdout=subprocess.PIPE, bufsize=0,
+            pass_fds=() if self._file is None else (self._file,),
+        )  # fmt: skip
         self._processes.append(encoding)
         cast("IO[bytes]", speaking.stdout).close()  # ffmpeg has it: so espeak-ng ends when ffmpeg does
         with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", speaking.stdin) as text:
-            text.write(self._text)  # less than the 64 KiB that a pipe takes at once (pipe(7))
+            text.write(self._wish.text)  # less than the 64 KiB that a pipe takes at once (pipe(7))
         self._sound = cast("IO[bytes]", encoding.stdout).fileno()
 
     def _end(self) -> None:
@@ -134,3 +158,5 @@ class Speaking:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
+        if self._file is not None:
+            os.close(self._file)

@@ -147,11 +147,11 @@ def test_speech_as_a_stream(client: Any, tmp_path: Path) -> None:
     with client.audio.speech.with_streaming_response.create(**said) as answer:
         parts = list(answer.iter_bytes())
     assert len(parts) > 3
-    assert abs(len(b"".join(parts)) - (tmp_path / "hello.opus").stat().st_size) < 100
+    assert len(b"".join(parts)) == pytest.approx((tmp_path / "hello.opus").stat().st_size, rel=0.01)
 
 
 def test_speech_by_nobody(client: Any) -> None:
-    with pytest.raises(openai.BadRequestError, match=r"There is no voice 'nobody'\. There are: alloy, ash, ") as refused:
+    with pytest.raises(openai.BadRequestError, match=r"There is no voice 'nobody'\. There are: alloy") as refused:
         client.audio.speech.create(model="speaker", voice="nobody", input="Hello!")
     assert (refused.value.code, refused.value.param) == ("voice_unknown", "voice")
 

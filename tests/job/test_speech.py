@@ -5,7 +5,9 @@ Sound is judged by decoders that had no part in making it where there are some (
 
 import contextlib
 import http.client
+import itertools
 import json
+import struct
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +32,9 @@ from tests.job.house import (
     until,
 )
 from tests.job.mishaps import agree, detail, nothing_is_left, override
+from tests.media import sight
 from tests.system.look import processes
+from tests.vllm.rig import transcribe
 
 CONFIG = f"""{BASIC}
   voice: {{engine: speech, aliases: [tts]}}
@@ -39,6 +43,8 @@ CONFIG = f"""{BASIC}
 """
 HELLO = "Hello, this is Swapper speaking."
 LONG = ("The quick brown fox jumps over the lazy dog, and then it sleeps. " * 70)[:4096]
+_ONE_CHANNEL = struct.pack("<IHHIIHH", 16, 1, 1, 24000, 48000, 2, 16)
+UNMEASURED = b"RIFF\xff\xff\xff\xffWAVEfmt " + _ONE_CHANNEL + b"data\xff\xff\xff\xff"
 PROBED = {
     "mp3": ("audio/mpeg", "mp3", "24000"),
     "opus": ("audio/ogg", "opus", "48000"),
@@ -60,6 +66,12 @@ def speak(text: str = HELLO, *, model: str = "voice", **fields: object) -> Answe
 def sound(answer: Answer) -> bytes:
     assert answer.status == 200, answer.body
     return answer.body
+
+
+def alike(some: bytes, other: bytes) -> bool:
+    """Whether two sounds are the same but for rounding: ffmpeg's depends on how the sound comes in."""
+    pairs = zip(memoryview(some).cast("h"), memoryview(other).cast("h"), strict=False)
+    return len(some) == len(other) and all(abs(one - two) <= 8 for one, two in pairs)
 
 
 def seconds(pcm: bytes) -> float:
@@ -106,7 +118,18 @@ def test_every_format_is_what_it_is_called(form: str, tmp_path: Path) -> None:
     shown = run("ffprobe", "-v", "error", "-show_entries", "stream=codec_name,sample_rate,channels", "-of", "csv=p=0",
                 str(file))  # fmt: skip
     assert shown.strip() == f"{codec},{rate},1"
-    assert seconds(by_ffmpeg(answer.body)) == pytest.approx(seconds(sound(speak())), abs=0.15)
+    # Which says "unknown" for its length, as OpenAI's does; ffmpeg calls that a file that may be invalid.
+    pcm = answer.body.removeprefix(UNMEASURED) if form == "wav" else by_ffmpeg(answer.body)
+    assert seconds(pcm) == pytest.approx(seconds(sound(speak())), abs=0.15)
+
+
+@pytest.mark.parametrize("form", ["wav", "mp3", "flac"])
+def test_what_listens_understands_what_speaks(form: str) -> None:
+    """llama-server's decoders; the tiny model hears nothing in it, but it has to get sound to answer."""
+    sight.write_models()
+    configure(f"models:\n  voice: {{engine: speech}}\n  ear: {sight.EAR}\n")
+    spoken = sound(speak(response_format=form))
+    assert transcribe(("model", "ear"), ("file", f"voice.{form}", spoken)).json["text"] == sentence("ear")
 
 
 def test_nothing_said_of_the_format_is_mp3() -> None:
@@ -131,23 +154,19 @@ def test_a_faster_one_is_shorter_and_a_slower_one_longer() -> None:
 
 
 def test_openais_voices_and_languages_all_sound_different() -> None:
+    usual = sound(speak())
     names = ask("GET", "/upstream/voice/v1/audio/voices").json["voices"]
     assert len(names) == 13
     heard = [sound(speak(voice=name)) for name in (*names, "en-us", "en-gb", "de", "de+f3", "de+whisper")]
-    assert len(set(heard)) == len(heard)
+    assert not [pair for pair in itertools.combinations(heard, 2) if alike(*pair)]
     assert min(map(seconds, heard)) > 1
+    assert [name for name, said in zip(names, heard, strict=False) if alike(said, usual)] == ["alloy"]
 
 
 def test_the_engines_language_is_that_of_voices_which_name_none() -> None:
     german = sound(speak(model="stimme", voice="nova"))
-    assert german == sound(speak(voice="de+f3"))
-    assert german != sound(speak(voice="nova"))
-    assert sound(speak(voice="alloy")) == sound(speak())
-
-
-def test_the_same_question_has_the_same_answer() -> None:
-    for form in ("opus", "mp3", "flac", "wav", "aac"):
-        assert sound(speak(response_format=form)) == sound(speak(response_format=form)), form
+    assert alike(german, sound(speak(voice="de+f3")))
+    assert not alike(german, sound(speak(voice="nova")))
 
 
 def test_text_is_read_and_never_obeyed() -> None:
@@ -156,7 +175,8 @@ def test_text_is_read_and_never_obeyed() -> None:
     for text in ("--help", "-v de --version", "$(reboot); `id`", "\x01450S Hello.", "-", "\x00", "..."):
         assert speak(text).status == 200, text
     assert seconds(sound(speak("\x01450S" + HELLO))) > seconds(sound(speak(HELLO)))
-    assert sound(speak("[[h@l'oU]]")) != sound(speak("[[h@l'oU"))
+    phonemes = subprocess.run(["espeak-ng", "--stdout", "[[h@l'oU]]"], capture_output=True, check=True).stdout
+    assert seconds(sound(speak("[[h@l'oU]]"))) > 1.3 * len(phonemes) / 2 / 22050
     assert seconds(sound(speak("Grüße, 你好, 🙂", voice="de"))) > 0.5
 
 
@@ -192,19 +212,19 @@ def test_twenty_at_once_each_hear_their_own() -> None:
     texts = [f"This is number {number}." for number in range(20)]
     with ThreadPoolExecutor(20) as pool:
         heard = [sound(answer) for answer in pool.map(speak, texts)]
-    assert len(set(heard)) == 20
-    assert heard[7] == sound(speak(texts[7]))
+    assert not [pair for pair in itertools.combinations(heard, 2) if alike(*pair)]
+    assert alike(heard[7], sound(speak(texts[7])))
     assert show("speech@voice.service", "StatusText").endswith("(swapper-speech, 8 slots)")
     assert not at_work()
     nothing_is_left()
 
 
 def test_no_more_speak_at_once_than_may() -> None:
-    with listening(model="one"), ThreadPoolExecutor(1) as pool:
-        second = pool.submit(speak, model="one")
-        until(lambda: detail("one", "waiting") == 1, "the second one waits")
-        speakers = [name for name in processes("speech@one.service").values() if name == "espeak-ng"]
-        assert len(speakers) <= 1
+    with ThreadPoolExecutor(1) as pool:
+        with listening(model="one"):
+            second = pool.submit(speak, model="one")
+            until(lambda: detail("one", "waiting") == 1, "the second one waits")
+        assert not second.done()
     assert seconds(sound(second.result())) > 1
 
 

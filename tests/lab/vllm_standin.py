@@ -15,6 +15,9 @@ asks and stops it.  (``tests/run --vllm`` has the real one.)
 - ``/v1/realtime`` is there with ``--hf-overrides '{"architectures": ["Qwen3ASRRealtimeGeneration"]}'`` only; SIGTERM
   closes its WebSockets at once.
 
+- With ``--omni`` it has vLLM-Omni's ``/v1/audio/speech`` and ``/v1/audio/voices``, as its documentation ("Speech API")
+  describes them: WAV, for voices that it has. Nobody has seen the real one here, which needs a GPU.
+
 It answers with ``reply.txt`` from the model's folder; ``LOOP`` in the message makes it go on until ``max_tokens``.
 STANDIN_LOAD_SECONDS is how long the load takes (0.2), STANDIN_TOKEN_SECONDS how long a word takes in a stream (0.005).
 ``GET /standin/argv`` tells the command line and the environment it was started with, ``GET /standin/body`` the bytes of
@@ -27,6 +30,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -34,6 +38,7 @@ import signal
 import socket
 import sys
 import time
+import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +55,7 @@ TAGS = frozenset({"weights", "kv_cache"})
 DEVELOPER = os.environ.get("VLLM_SERVER_DEV_MODE") == "1"
 SEGMENT = 5 * 16000 * 2
 SOUNDS = (b"RIFF", b"OggS", b"ID3", b"\xff\xfb", b"fLaC")
+SPEAKERS = ["ryan", "vivian"]
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
 
@@ -78,6 +84,7 @@ class Options:
     context: int
     images: int | None
     realtime: bool
+    omni: bool = False
 
 
 @dataclass(slots=True)
@@ -341,6 +348,25 @@ def _decode(url: str, starts: tuple[bytes, ...]) -> None:
         raise Problem(400, "Failed to load the media", "BadRequestError")
 
 
+async def speak(request: web.Request) -> web.Response:
+    """POST /v1/audio/speech: as many samples of silence as there are characters."""
+    body = await request.json()
+    request.app[ENGINE].check_name(body.get("model"))
+    if body.get("voice", "vivian").lower() not in SPEAKERS:
+        raise Problem(400, f"Invalid speaker '{body['voice']}'. Supported: {', '.join(SPEAKERS)}", "BadRequestError")
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as file:
+        file.setparams((1, 2, 24000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * len(body["input"])))
+    return web.Response(body=sound.getvalue(), content_type="audio/wav")
+
+
+async def voices(request: web.Request) -> web.Response:
+    """GET /v1/audio/voices."""
+    del request
+    return web.json_response({"voices": SPEAKERS, "uploaded_voices": []})
+
+
 async def models(request: web.Request) -> web.Response:
     """GET /v1/models."""
     options = request.app[ENGINE].options
@@ -431,6 +457,9 @@ def application(engine: Engine) -> web.Application:
     app.router.add_get("/standin/argv", started_with)
     app.router.add_get("/standin/body", was_sent)
     app.router.add_get("/standin/slept", slept)
+    if engine.options.omni:
+        app.router.add_post("/v1/audio/speech", speak)
+        app.router.add_get("/v1/audio/voices", voices)
     if DEVELOPER:
         app.router.add_post("/collective_rpc", collective_rpc)
         app.router.add_post("/sleep", sleep)
@@ -492,11 +521,12 @@ def main() -> None:
     parser.add_argument("--max-model-len", type=int, default=4096)
     parser.add_argument("--limit-mm-per-prompt", type=json.loads, default={})
     parser.add_argument("--hf-overrides", type=json.loads, default={})
+    parser.add_argument("--omni", action="store_true")
     given, _ = parser.parse_known_args()
     names = tuple(given.served_model_name or [str(given.model)])
     images = given.limit_mm_per_prompt.get("image")
     realtime_too = given.hf_overrides.get("architectures") == ["Qwen3ASRRealtimeGeneration"]
-    options = Options(given.model, given.uds, names, given.max_model_len, images, realtime_too)
+    options = Options(given.model, given.uds, names, given.max_model_len, images, realtime_too, given.omni)
     if not (options.model / "reply.txt").is_file():
         sys.exit(f"ValueError: {options.model} has no reply.txt: no model to load")
     core = start_core()  # before the socket is there, which would stay open in it

@@ -110,6 +110,11 @@ def test_a_format_is_one_channel_from_pipe_to_pipe(name: str) -> None:
     assert command[command.index("-ac") + 1] == "1"
 
 
+def test_what_has_its_length_at_its_beginning_is_written_to_a_file() -> None:
+    assert [name for name, form in FORMATS.items() if form.whole] == ["flac"]
+    assert encoder(wish(response_format="flac"), 7)[-3:] == ("-fd", "7", "fd:")
+
+
 def test_opus_is_what_messengers_take() -> None:
     words = FORMATS["opus"].encoder
     assert [words[words.index(option) + 1] for option in ("-ar", "-c:a", "-f")] == ["48000", "libopus", "ogg"]

@@ -41,7 +41,7 @@ def files() -> set[str]:
 def _installed() -> Iterator[None]:
     run("dpkg", "--install", deb())
     yield
-    run("systemctl", "stop", "llama@*.service", check=False)
+    run("systemctl", "stop", "llama@*.service", "speech@*.service", check=False)
     ENGINE.unlink(missing_ok=True)
     run("dpkg", "--purge", "swapper")
 
@@ -81,6 +81,17 @@ def test_a_missing_engine_is_an_answer_that_says_what_to_install() -> None:
     assert answer.status == 503, answer.body
     assert "apt install llama.cpp-tools" in answer.body.decode()
     (MODELS / "alpha.gguf").unlink()
+
+
+def test_it_speaks_with_what_apt_installed_along() -> None:
+    configure("models: {espeak: {engine: speech, aliases: [tts]}}")
+    for form, starts in (("opus", b"OggS"), ("flac", b"fLaC"), ("mp3", b"\xff"), ("wav", b"RIFF"), ("aac", b"\xff")):
+        answer = ask("POST", "/v1/audio/speech", {"model": "tts", "input": "Hello!", "response_format": form})
+        assert answer.status == 200, answer.body
+        assert answer.body.startswith(starts)
+        assert len(answer.body) > 2000
+    run("dpkg", "--remove", "swapper")
+    assert show("speech@espeak.service", "ActiveState") == "inactive"
 
 
 def test_an_upgrade_restarts_a_running_router_and_nothing_else() -> None:
