@@ -78,7 +78,8 @@ def test_speech() -> None:
         *("--slots", "2", "--language", "de"),
     )
     assert launch.needs == ("espeak-ng", "ffmpeg")
-    assert ENGINES["speech"].roots(SPEECH) == ENGINES["speech"].missing(SPEECH) == ()
+    assert ENGINES["speech"].roots(SPEECH) == ()
+    assert ENGINES["speech"].missing(SPEECH) == ()
     config = Config(engines={"speech": EngineSettings(Path("/opt/e/bin/espeak-ng"))})
     assert argv(SPEECH, config)[5:7] == ("--espeak", "/opt/e/bin/espeak-ng")
     assert ENGINES["speech"].launch(SPEECH, config).needs[0] == "/opt/e/bin/espeak-ng"
