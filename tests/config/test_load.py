@@ -1,5 +1,6 @@
 """What is written in a configuration is what the rest of the house gets."""
 
+import json
 import re
 from ipaddress import ip_address
 from pathlib import Path
@@ -201,12 +202,26 @@ def test_the_shipped_file_has_the_models_that_it_is_for(load_text: Load) -> None
         for model in config.models
     }
     assert shapes.keys() == {
-        "glm-47-flash", "glm-47-flash-q", "devstral", "qwen-coder", "qwen3-asr-0.6b", "qwen3-vl-4b",
+        "glm-47-flash", "glm-47-flash-q", "devstral", "qwen-coder", "qwen3-asr-0.6b", "qwen3-vl-4b", "espeak",
     }  # fmt: skip
     assert shapes["devstral"] == ("llama", (0,), None, 32768, None, ("code",))
     assert shapes["qwen3-asr-0.6b"] == ("vllm", (0,), Share(300_000), 8192, None, ("asr", "transcription"))
+    assert shapes["espeak"] == ("speech", (), None, None, None, ("tts",))
     aliases = ("qwen3-vl-4b-vllm", "vision", "vl", "ocr")
     assert shapes["qwen3-vl-4b"] == ("vllm", (0,), Share(400_000), 16384, 4, aliases)
+
+
+def test_what_is_written_of_speech_is_valid(load_text: Load) -> None:
+    page = SHIPPED.parents[1].joinpath("docs", "speech.md").read_text()
+    ours, theirs = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [model.capabilities for model in load_text(ours).models] == [{"speech"}] * 2
+    (more,) = re.findall(r"^        (gpu_memory: .*\n)        (args: .*\n) {15}(.*\n)", page, re.MULTILINE)
+    packed = re.sub(r"    args: .*\n", f"    {more[0]}    {more[1]}           {more[2]}", theirs)
+    config = load_text("gpus: {0: {policy: pack}}\n" + packed)
+    (model,) = config.models
+    assert (model.gpu_memory, model.capabilities, "chat" in model.incapable) == (Share(400_000), {"speech"}, True)
+    stages = json.loads(model.args[-1])
+    assert sum(stage["gpu_memory_utilization"] for stage in stages.values()) == config.parts(model, 0) / WHOLE
 
 
 def test_what_the_shipped_file_shows_in_comments_is_valid(load_text: Load) -> None:
