@@ -75,7 +75,9 @@ async def dictate(model: str, *lengths: float) -> list[tuple[list[str], str]]:
 
 async def mistakes(model: str) -> list[str]:
     """What the engine calls each of three: too early, of a model that there is not, without any sense."""
-    messages = ({"type": "input_audio_buffer.commit"}, {"type": "session.update", "model": "nobody"}, {})
+    messages: list[dict[str, str]] = [
+        {"type": "input_audio_buffer.commit"}, {"type": "session.update", "model": "nobody"}, {}
+    ]  # fmt: skip
     codes = []
     async with connected(model) as socket:
         for message in messages:
