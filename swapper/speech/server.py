@@ -22,6 +22,9 @@ from swapper.speech.wish import Wish, read_wish
 LARGEST_BODY = 256 * 1024
 """Bytes of a request: 4096 characters are at most 48 KiB of JSON, and `instructions` may be long."""
 
+MOST_DIGITS = 15
+"""Of a length; Python refuses to read very long numbers."""
+
 
 class Room:
     """So many may speak at once; others wait outside."""
@@ -94,6 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         """What the parser has to say, as JSON like everything else."""
         del explain
         self.close_connection = True
+        self.request_version = self.protocol_version  # no request is one of 0.9, answered without a head
         kind = "method_not_allowed" if code == 501 else "invalid_request"
         self._refuse(Refusal(kind, f"This is no request that is understood here: {message or code}."))
 
@@ -102,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdecimal():
+        if not length.isascii() or not length.isdecimal() or len(length) > MOST_DIGITS:
             self.close_connection = True
             raise Refusal("length_required", "A request needs a Content-Length here.")
         if int(length) > LARGEST_BODY:
