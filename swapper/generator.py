@@ -86,6 +86,9 @@ def _command(model: Model, config: Config) -> Iterator[str]:
     launcher = [*LAUNCHER, "--socket", str(model.socket), "--health", launch.health]
     if launch.ready is not None:
         launcher += ["--ready", launch.ready]
+    if launch.imports:
+        launcher += ["--gate", str(model.gate), "--imports", ",".join(launch.imports)]
+        launcher += ["--seconds", f"{model.load_timeout:g}"]
     for path in ENGINES[model.engine].roots(model):
         launcher += ["--weights", str(path)]
     for needed in launch.needs:

@@ -4,6 +4,7 @@
     launch.py … --ready /slots …             (asked once, after the first healthy answer: any answer counts)
     launch.py … --weights MODEL.gguf …       (what the engine reads, file or directory, for a true percentage)
     launch.py … --needs espeak-ng …          (a program that the engine itself starts: without it there is no start)
+    launch.py … --gate FILE --imports M,N --seconds 600 …     (where that file is, the engine waits there: early.py)
     launch.py --unconfigured devstral        (what the template units start when no drop-in says otherwise)
 
 The engine is the unit's main process (exec, no parent in between), so systemd sees, signals and accounts the engine
@@ -24,6 +25,8 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from swapper.progress import Reading
 
 PROBE_SECONDS = 2.0
@@ -46,6 +49,9 @@ FIRST_LOOK = 0.3
 SHORTEST_LOOK, LONGEST_LOOK, LOOK_PART = 0.25, 1.0, 1 / 50
 """Seconds between two looks: a twentieth of the time that passed, within these, and such that looking takes 2 %."""
 
+EXTENSION = 30
+"""Seconds by which each `STATUS=` at the gate extends the time for a start: `TimeoutStartSec=` begins when it opens."""
+
 LONGEST_ANSWER = 1 << 20
 """Bytes that are read of the answer to `--ready`."""
 
@@ -66,10 +72,12 @@ EXIT_EXEC = 203
 class Order:
     """What to start and how to ask for its health, as parsed from the command line."""
 
-    __slots__ = ("argv", "health", "name", "needs", "ready", "socket", "weights")
+    __slots__ = ("argv", "gate", "health", "imports", "name", "needs", "ready", "seconds", "socket", "weights")
 
     def __init__(self, words: list[str]) -> None:
-        """Parse `--socket S --health H [--ready R] [--weights W]… [--needs P]… --name N -- ARGV…`.
+        """Parse `--socket S --health H [--ready R] [--gate G --imports I --seconds T] … --name N -- ARGV…`.
+
+        In the place of the first dots, any number of `--weights W` and of `--needs P`.
 
         Raises:
             ValueError: With the sentence to print; nothing else is wrong with the machine.
@@ -81,6 +89,8 @@ class Order:
         pairs = list(zip(options[::2], options[1::2], strict=False))
         values = dict(pairs)
         self.ready = values.pop("--ready", None)
+        self.gate, self.imports = values.pop("--gate", ""), values.pop("--imports", "")
+        self.seconds = values.pop("--seconds", "600")
         self.weights = [value for option, value in pairs if option == "--weights"]
         values.pop("--weights", None)
         self.needs = [value for option, value in pairs if option == "--needs"]
@@ -113,10 +123,18 @@ class Manager:
 class Sidecar:
     """Watches one engine on behalf of the service manager."""
 
-    __slots__ = ("_alive", "_engine", "_manager", "_order", "_reading", "_slots", "_started")
+    __slots__ = ("_alive", "_early", "_engine", "_manager", "_order", "_reading", "_slots", "_started")
 
-    def __init__(self, order: Order, manager: Manager, engine: int) -> None:
-        """Watch the process `engine`; its pidfd becomes readable when it is gone (pidfd_open(2))."""
+    def __init__(self, order: Order, manager: Manager, engine: int, early: "ModuleType | None" = None) -> None:
+        """Watch the process `engine`; its pidfd becomes readable when it is gone (pidfd_open(2)).
+
+        Args:
+            order: What it is.
+            manager: Who is told.
+            engine: Its process.
+            early: The module `early.py`, if it waits at the gate first.
+        """
+        self._early = early
         self._order = order
         self._manager = manager
         self._started = time.monotonic()
@@ -128,8 +146,26 @@ class Sidecar:
 
     def run(self, watchdog: float | None) -> None:
         """Report readiness, then feed a watchdog of that many seconds; return when the engine is gone."""
-        if self._load() and watchdog is not None:
+        if (self._early is None or self._wait(self._early)) and self._load() and watchdog is not None:
             self._watch(watchdog)
+
+    def _wait(self, early: "ModuleType") -> bool:
+        """Say that it waits, until the gate is open. False: the engine ended before, or will."""
+        order, told, invocation = self._order, 0.0, os.environ.get("INVOCATION_ID", "")
+        while early.waits(order.gate, invocation):
+            passed = time.monotonic() - self._started
+            if passed >= told:
+                told = passed + STATUS_SECONDS
+                status = f"STATUS={order.name} waits for its GPU, {passed:.0f} s"
+                self._manager.tell(status, f"EXTEND_TIMEOUT_USEC={EXTENSION * 1_000_000}")
+            if self._ended(early.PAUSE):
+                return False
+        self._started = time.monotonic()
+        if early.opened(order.gate):
+            extension = f"EXTEND_TIMEOUT_USEC={float(order.seconds) * 1_000_000:.0f}"
+            self._manager.tell(f"STATUS=loading {order.name}", extension)
+            return True
+        return False
 
     def _load(self) -> bool:
         """Wait for the first healthy answer. False: the engine ended before."""
@@ -239,7 +275,47 @@ def at_hand(program: str) -> bool:
     return any(os.access(os.path.join(folder, program), os.X_OK) for folder in folders)  # noqa: PTH118 — pathlib, again
 
 
-def leave_sidecar(order: Order, notify: str, watchdog: float | None) -> None:
+def find_early(order: Order) -> "ModuleType | None":
+    """The module that knows of gates, if there is one at which this start waits."""
+    if not os.path.exists(order.gate):  # noqa: PTH110 — pathlib is an import too many
+        return None
+    sys.path.insert(0, __file__.rpartition("/swapper/")[0])
+    from swapper import early  # noqa: PLC0415 — as a rule nobody waits
+
+    return early if early.waits(order.gate, os.environ.get("INVOCATION_ID", "")) else None
+
+
+def by_way_of(early: str, order: Order) -> "list[str]":
+    """The command that imports what it can, waits at the gate, and becomes the engine."""
+    program = order.argv[0]
+    folders = [""] if "/" in program else [folder + "/" for folder in os.environ.get("PATH", os.defpath).split(":")]
+    script = next((folder + program for folder in folders if os.access(folder + program, os.X_OK)), None)
+    if script is None:
+        return order.argv
+    interpreter = interpreter_of(script)
+    if interpreter and order.imports:
+        return [*interpreter, early, order.gate, order.imports, script, *order.argv[1:]]
+    return [sys.executable, "-IS", early, order.gate, "", *order.argv]
+
+
+def interpreter_of(script: str) -> "list[str]":
+    """Whom a Python script names in its first line, with the option there; nothing for other programs.
+
+    Where that line would be too long, installers write a script for the shell (as in `swapper.engines.wheels`).
+    """
+    try:
+        with open(script, "rb") as file:  # noqa: PTH123 — likewise
+            first, second = file.readline(1024), file.readline(1024)
+    except OSError:
+        return []
+    if first.startswith(b"#!/bin/sh") and second.startswith(b"'''exec' "):
+        first = b"#!" + second.removeprefix(b"'''exec' ").partition(b' "$0"')[0].strip(b"\"'")
+    words = first.removeprefix(b"#!").decode(errors="surrogateescape").split(None, 1)
+    python = first.startswith(b"#!/") and words[0].rpartition("/")[2].startswith("python")
+    return [word.strip() for word in words] if python else []
+
+
+def leave_sidecar(order: Order, notify: str, watchdog: float | None, early: "ModuleType | None") -> None:
     """Fork a sidecar whose parent is gone, so that the engine never has a child to reap that it did not start."""
     engine = os.getpid()
     child = os.fork()
@@ -251,7 +327,7 @@ def leave_sidecar(order: Order, notify: str, watchdog: float | None) -> None:
     try:
         with open("/proc/self/comm", "w") as name:  # noqa: PTH123 — pathlib is an import too many
             name.write("swapper-sidecar")
-        Sidecar(order, Manager(notify), engine).run(watchdog)
+        Sidecar(order, Manager(notify), engine, early).run(watchdog)
     finally:
         os._exit(0)
 
@@ -281,11 +357,13 @@ def main(words: list[str]) -> int:
     for needed in order.needs:
         if not at_hand(needed):
             return refuse(EXIT_EXEC, f"{needed} is not installed: {hint}", manager)
+    early = find_early(order)
     if manager is not None and notify is not None:
         manager.tell(f"STATUS=loading {order.name}")
-        leave_sidecar(order, notify, int(microseconds) / 1_000_000 if microseconds else None)
+        leave_sidecar(order, notify, int(microseconds) / 1_000_000 if microseconds else None, early)
     try:
-        os.execvp(order.argv[0], order.argv)  # noqa: S606 — becoming the engine is the purpose; no shell wanted
+        argv = order.argv if early is None or early.__file__ is None else by_way_of(early.__file__, order)
+        os.execvp(argv[0], argv)  # noqa: S606 — becoming the engine is the purpose; no shell wanted
     except FileNotFoundError:
         return refuse(EXIT_EXEC, f"{order.argv[0]} is not installed: {hint}", manager)
     except OSError as error:

@@ -7,6 +7,7 @@ daemon-reload.
 from swapper.config.errors import ConfigError, ConfigErrors
 from swapper.config.read import LAST_GOOD, default_paths, load, load_last_good
 from swapper.config.settings import (
+    GATES_DIR,
     Bytes,
     Config,
     EngineSettings,
@@ -25,6 +26,7 @@ from swapper.config.settings import (
 )
 
 __all__ = [
+    "GATES_DIR",
     "LAST_GOOD",
     "Bytes",
     "Config",

@@ -148,6 +148,7 @@ def _router(section: Section) -> RouterSettings:
         origins=section.each("origins", lambda value, what: _origin(section.reader, value, what)),
         park_memory=section.parsed("park_memory", size, None),
         read_ahead=section.flag("read_ahead", usual.read_ahead),
+        early_start=section.flag("early_start", usual.early_start),
     )
     section.close()
     return router

@@ -15,6 +15,7 @@ from swapper.core.model import TURNS, WHOLE, Demand, Gpu, ModelSpec, Policy, Tur
 
 MODELS_DIR = Path("/var/lib/swapper/models")
 RUNTIME_DIR = Path("/run/swapper")
+GATES_DIR = Path("/run/swapper-gates")
 SPOOL_DIR = Path("/var/cache/swapper/router")
 LOAD_TIMEOUT = DRAIN_TIMEOUT = 600.0
 
@@ -144,6 +145,11 @@ class Model:
         return RUNTIME_DIR / f"{self.engine}@{self.instance}" / "http.sock"
 
     @property
+    def gate(self) -> Path:
+        """Where its engine waits, if it is started before its GPU is free (`swapper.early`)."""
+        return GATES_DIR / f"{self.engine}@{self.instance}"
+
+    @property
     def conversations(self) -> Path:
         """Where its engine finds the conversations that it keeps: the unit alone has something mounted there."""
         return self.socket.with_name("conversations")
@@ -188,6 +194,7 @@ class RouterSettings:
         origins: Web pages that may use the port, such as `https://chat.example.com`; `*` for all.
         park_memory: Bytes of host memory that parked models may take together; None for half of it.
         read_ahead: Whether the files of a model and its engine are read while the one before it makes room.
+        early_start: Whether engines that can begin without a GPU do so meanwhile.
     """
 
     max_body: int = 512 << 20
@@ -200,6 +207,7 @@ class RouterSettings:
     origins: tuple[str, ...] = ()
     park_memory: int | None = None
     read_ahead: bool = True
+    early_start: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,14 @@ from swapper.core.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class StartUnit:
-    """Have systemd start the model's unit."""
+    """Have systemd start the model's unit, or let it go on where it has been started early."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartEarly:
+    """Have systemd start the model's unit as far as it comes without a GPU: `StartUnit` lets it go on."""
 
     model: str
 
@@ -87,4 +94,4 @@ class Announce:
     took: float | None = None
 
 
-type Action = StartUnit | StopUnit | ParkUnit | WakeUnit | Admit | Reject | Abort | Announce
+type Action = StartUnit | StartEarly | StopUnit | ParkUnit | WakeUnit | Admit | Reject | Abort | Announce

@@ -73,6 +73,7 @@ class UnitChanged:
         took: Seconds that the start to `active`, or the stop to `inactive`, took by systemd's own clock; None where it
             does not say.
         parked: Its engine runs and is parked: only ever of a unit that nobody here has started or parked.
+        gated: Its process was started early, and waits at the gate or is on its way there.
     """
 
     model: str
@@ -82,6 +83,7 @@ class UnitChanged:
     slots: int | None = None
     took: float | None = None
     parked: bool = False
+    gated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from math import inf
 
 from swapper.core import company, placement
+from swapper.core.early import Early
 from swapper.core.model import WHOLE, Policy, State
 from swapper.core.parking import Sleep
 from swapper.core.scheduler import Scheduler
@@ -33,6 +34,7 @@ def validate(scheduler: Scheduler) -> None:
     _patience(scheduler)
     _budgets(scheduler)
     _parking(scheduler)
+    _early(scheduler)
     _companies(scheduler)
     _progress(scheduler)
 
@@ -96,7 +98,8 @@ def _states(scheduler: Scheduler) -> None:
         if record.drained_for is not None:
             _require(record.drained_for in scheduler.claims, f"{name} drains for {record.drained_for}: no claim")
         if record.removed:
-            _require(state.resident, f"{name} is neither configured nor resident")
+            gone = not state.resident and record.early is Early.NO
+            _require(not gone, f"{name} is neither configured nor resident")
 
 
 def _budgets(scheduler: Scheduler) -> None:
@@ -129,6 +132,21 @@ def _parking(scheduler: Scheduler) -> None:
     _require(taken <= most or taken == 0, f"parked models take {taken} bytes of {most}")
 
 
+def _early(scheduler: Scheduler) -> None:
+    """A process at the gate has no GPU, and somebody who waits for it; one that leaves does so in time."""
+    for record in scheduler.records():
+        name, state, early = record.name, record.state, record.early
+        gated = name in scheduler._gated  # noqa: SLF001
+        _require(gated == (early is Early.WAITS), f"{name} is {early.name}, at the gate: {gated}")
+        if early is not Early.NO:
+            _require(not state.running and not record.holds, f"{name} is {state} and {early.name}, with {record.holds}")
+        if early is Early.WAITS:
+            _require(name in scheduler.claims, f"nobody waits for {name}, which waits at the gate")
+        if early is Early.LEAVES:
+            _require(record.deadline is not None, f"{name} leaves the gate without a deadline")
+        _require(not record.opened or state.running, f"{name} is {state} and came through the gate")
+
+
 def _companies(scheduler: Scheduler) -> None:
     """Who is always together knows of each other, and nobody comes along with somebody who is not there."""
     for record in scheduler.records():
@@ -151,7 +169,7 @@ def _progress(scheduler: Scheduler) -> None:
         record = scheduler.record(name)
         if record is None:
             raise InvariantError(f"{name} claims and does not exist")
-        if record.state.resident:
+        if record.state.resident or record.early is Early.LEAVES:
             _require(record.drained_for is None, f"{name} drains for somebody behind it")
             continue
         verdict = scheduler._plan(record, inf).verdict  # noqa: SLF001

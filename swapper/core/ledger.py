@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from swapper.core.actions import Abort, Action, Admit, Announce
 from swapper.core.claims import Claims
+from swapper.core.early import Early
 from swapper.core.model import TURNS, Failure, Gpu, State
 from swapper.core.parking import Sleep
 from swapper.core.reasons import Reason
@@ -24,6 +25,7 @@ class Ledger:
         self._turns = TURNS
         self._park_memory = 0
         self._holders: dict[int, dict[str, Record]] = {}
+        self._gated: dict[str, Record] = {}
         self._requests: dict[int, Record] = {}
         self._claims = Claims()
         self._timers = Timers()
@@ -68,6 +70,14 @@ class Ledger:
         record.held = record.holds
         for demand in record.held:
             self._holders.setdefault(demand.gpu, {})[record.name] = record
+
+    def _gate(self, record: Record, early: Early) -> None:
+        """What the process of a model does that has not been started is this now."""
+        record.early = early
+        if early is Early.WAITS:
+            self._gated[record.name] = record
+        else:
+            self._gated.pop(record.name, None)
 
     def _enter(
         self, record: Record, state: State, reason: Reason, now: float, *, timeout: float | None, took: float | None
@@ -138,5 +148,6 @@ class Ledger:
         record.load(record.spec)
         record.invocation, record.begun, record.adopted = invocation, True, adopted
         record.never_ready, record.timed_out, record.drained_for = False, False, None
-        record.sleep = Sleep.AWAKE
+        record.sleep, record.opened = Sleep.AWAKE, False
+        self._gate(record, Early.NO)
         self._hold(record)

@@ -109,6 +109,7 @@ class ModelSpec:
         queue_timeout: Longest time that a request waits for a lease, loading included; None for as long as it takes.
         priority: Steps above (or, negative, below) what is normal (`core.waiting`).
         park: Whether it makes room by being parked rather than stopped.
+        early: Whether its process may start while another model makes room for it (`core.early`).
         together: The group with whose models it is loaded, and sent away (`core.company`); empty for none.
         fingerprint: Changes when the unit's definition does: a resident with an old one is drained and stopped.
     """
@@ -125,6 +126,7 @@ class ModelSpec:
     queue_timeout: float | None = None
     priority: int = 0
     park: bool = False
+    early: bool = False
     together: str = ""
     fingerprint: str = ""
 

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from swapper.core import company, failures, outlook, reasons
 from swapper.core.actions import Reject
+from swapper.core.early import Early
 from swapper.core.model import State
 from swapper.core.record import Record
 from swapper.core.seating import Seating
@@ -65,6 +66,8 @@ class Patience(Seating):
                 self._stop(record, now, reasons.lingers(record.reason))
             case State.PARKED:
                 self._forgotten(record, now)
+            case State.STOPPED | State.FAILED | State.INCOMPLETE | State.DISABLED if record.early is Early.LEAVES:
+                self._withdraw(record, now, reasons.lingers(record.reason))
             case State.STOPPED | State.FAILED | State.INCOMPLETE | State.DISABLED:
                 pass
             case _:

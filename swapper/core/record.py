@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from swapper.core.early import Early
 from swapper.core.model import Demand, Failure, ModelSpec, State
 from swapper.core.pace import Pace
 from swapper.core.parking import Sleep
@@ -39,6 +40,8 @@ class Record:
         sleep: Whether its engine has given its GPU memory back, does so, or takes it again.
         weight: Bytes of host memory that it takes while it is parked.
         begun: Whether systemd has reported the run that was asked for.
+        early: Whether its process is there, or on its way, before it is started.
+        opened: Its process was there, or on its way, when it was started last.
         adopted: Started by somebody else, or under another budget: may stand over budget until it goes.
         drained_for: The claimant that this model makes room for; None when it drains for its own sake.
         never_ready: It is going away without ever having become ready: those who wait for it are to be told.
@@ -77,6 +80,8 @@ class Record:
     sleep: Sleep = Sleep.AWAKE
     weight: int = 0
     begun: bool = False
+    early: Early = Early.NO
+    opened: bool = False
     adopted: bool = False
     drained_for: str | None = None
     never_ready: bool = False
@@ -99,6 +104,18 @@ class Record:
     def holds(self) -> tuple[Demand, ...]:
         """What its unit holds of the GPUs now."""
         return self.loaded.demands if self.state.resident and self.sleep is not Sleep.ASLEEP else ()
+
+    @property
+    def running(self) -> bool:
+        """Whether its unit has processes, or may have some, as far as is known here."""
+        return self.state.running or self.early is not Early.NO
+
+    @property
+    def appears(self) -> State:
+        """Its state as systemd sees it: a process at the gate makes a unit that is starting."""
+        if self.early is Early.NO or not self.begun:
+            return self.state
+        return State.STARTING if self.early is Early.WAITS else State.STOPPING
 
     @property
     def pinned(self) -> bool:
@@ -169,6 +186,10 @@ class Record:
         limit = self.spec.queue_timeout
         oldest = None if limit is None else self.waiting.oldest
         return None if oldest is None or limit is None else oldest + limit
+
+    def precedes(self, invocation: str) -> bool:
+        """Whether a run of this invocation id came before the one that was asked for, of which nothing is known yet."""
+        return not self.begun and invocation in {"", self.invocation}
 
     def wait(self, now: float, priority: int) -> Wait:
         """The wait of a request that arrives now."""

@@ -18,7 +18,8 @@ from dataclasses import replace
 from typing import assert_never
 
 from swapper.core import company, failures, outlook, placement, reasons
-from swapper.core.actions import Action, Reject
+from swapper.core.actions import Action, Reject, StartUnit
+from swapper.core.early import Early
 from swapper.core.events import (
     ActiveState,
     AvailabilityChanged,
@@ -189,7 +190,8 @@ class Scheduler(Resting):
             case State.STARTING:
                 record.invocation, record.begun = event.invocation or record.invocation, True
                 record.sleep = Sleep.AWAKE
-                self._change(record, State.READY, reasons.LOADED, now, took=event.took)
+                took = None if record.opened else event.took
+                self._change(record, State.READY, reasons.LOADED, now, took=took)
             case _:
                 self._began(record, event.invocation, adopted=True)
                 self._change(record, State.READY, reasons.ADOPTED, now)
@@ -211,19 +213,41 @@ class Scheduler(Resting):
         self._began(record, event.invocation, adopted=True)
 
     def _unit_activating(self, record: Record, event: UnitChanged, now: float) -> None:
-        if event.invocation in {"", record.invocation} and record.state.resident:
+        there = record.state.resident or record.early is Early.LEAVES
+        if event.invocation in {"", record.invocation} and there:
             return
         if record.state is State.STARTING:
             record.invocation, record.begun, record.sleep = event.invocation, True, Sleep.AWAKE
             return
+        if event.gated and self._came_to_gate(record, event):
+            return
+        gated = event.gated or record.early is Early.WAITS
         self._replaced(record, event)
+        if gated:
+            # Somebody else wants it there, whoever is there already: nothing keeps it at the gate any more.
+            record.opened = True
+            self._actions.append(StartUnit(record.name))
         self._change(record, State.STARTING, reasons.STARTED_ELSEWHERE, now, record.spec.load_timeout + GRACE)
         self._relieve(now, reasons.gives_way(record.name), keep=record)
 
+    def _came_to_gate(self, record: Record, event: UnitChanged) -> bool:
+        """A process was started early, by us or by a router before us: then it stays if somebody waits for it."""
+        if record.state.running:
+            return False
+        record.invocation, record.begun = event.invocation or record.invocation, True
+        if record.early is Early.NO:
+            self._gate(record, Early.WAITS)
+            self._touch(record)
+        return True
+
     def _unit_deactivating(self, record: Record, event: UnitChanged, now: float) -> None:
-        if record.state is State.STOPPING:
+        if record.state is State.STOPPING or record.early is Early.LEAVES:
             return
         record.failure = event.failure or failures.stopped(record)
+        if record.early is Early.WAITS:
+            record.never_ready = True
+            self._stop_early(record, now)
+            return
         record.never_ready = record.state is State.STARTING
         if not record.state.running:
             record.loaded, record.adopted = record.spec, True
@@ -231,18 +255,20 @@ class Scheduler(Resting):
         self._change(record, State.STOPPING, reasons.failed(record.failure), now, record.loaded.stop_timeout + GRACE)
 
     def _unit_gone(self, record: Record, event: UnitChanged, now: float) -> None:
-        if record.state is State.STOPPED and event.failure is not None:
+        if record.state is State.STOPPED and record.early is Early.NO and event.failure is not None:
             # It failed while nobody was here to see it. That is no reason to let the next request wait.
             self._change(record, State.FAILED, reasons.failed(event.failure), now)
             record.failure = event.failure
-        if not record.state.running:
+        if not record.running:
             return
-        if record.state is State.STARTING and not record.begun and event.invocation in {"", record.invocation}:
+        starting = record.state is State.STARTING or record.early is Early.WAITS
+        if starting and record.precedes(event.invocation):
             # The end of the run before the one that was asked for: the answer to our start is still to come.
             return
-        asked = record.state is State.STOPPING and record.failure is None and record.sleep is not Sleep.PARKING
+        going = record.state is State.STOPPING or record.early is Early.LEAVES
+        asked = going and record.failure is None and record.sleep is not Sleep.PARKING
         failed = record.timed_out or (event.active is not ActiveState.INACTIVE and not asked)
-        never_ready = record.never_ready or record.state is State.STARTING
+        never_ready = record.never_ready or starting
         failure = record.failure if record.timed_out else event.failure or record.failure
         failure = failure or failures.stopped(record)
         self._abort(record, failure)
@@ -254,7 +280,7 @@ class Scheduler(Resting):
 
     def _start_refused(self, event: StartRefused, now: float) -> None:
         record = self._records.get(event.model)
-        if record is None or record.state is not State.STARTING:
+        if record is None or (record.state is not State.STARTING and record.early is not Early.WAITS):
             return
         state = _UNAVAILABLE.get(event.failure.code, State.FAILED)
         self._gone(record, state, reasons.failed(event.failure), now)
@@ -262,7 +288,8 @@ class Scheduler(Resting):
         self._start_failed(record, event.failure, now, backoff=state is State.FAILED)
 
     def _gone(self, record: Record, state: State, reason: Reason, now: float, *, took: float | None = None) -> None:
-        record.adopted, record.never_ready, record.timed_out = False, False, False
+        record.adopted, record.never_ready, record.timed_out, record.opened = False, False, False, False
+        self._gate(record, Early.NO)
         self._change(record, state, reason, now, took=took)
         record.sleep = Sleep.AWAKE
 
@@ -279,7 +306,7 @@ class Scheduler(Resting):
 
     def _availability_changed(self, event: AvailabilityChanged, now: float) -> None:
         record = self._records.get(event.model)
-        if record is None or record.state.running:
+        if record is None or record.running:
             return
         record.failure = event.failure
         if event.failure is not None:
@@ -300,6 +327,9 @@ class Scheduler(Resting):
             elif record.state is State.STARTING:
                 self._reject(record, failures.unloaded(record))
                 self._stop(record, now, reasons.UNLOADED)
+            elif record.early is Early.WAITS:
+                self._reject(record, failures.unloaded(record))
+                self._withdraw(record, now, reasons.UNLOADED)
             elif record.state is State.PARKED or record.sleep is Sleep.PARKING:
                 self._stop(record, now, reasons.UNLOADED)
 
@@ -355,6 +385,8 @@ class Scheduler(Resting):
         if record.patience is not None:
             self._wake(record, record.patience)
         if not record.state.running:
+            if record.early is Early.WAITS and record.loaded.fingerprint != spec.fingerprint:
+                self._withdraw(record, now, reasons.CHANGED)
             record.load(spec)
             record.retry_at, record.failures, record.skipped = 0.0, 0, False
         elif record.loaded.fingerprint == spec.fingerprint:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from swapper.core import company, failures, parking, placement, reasons, turns
-from swapper.core.actions import ParkUnit, Reject, StartUnit, StopUnit, WakeUnit
+from swapper.core.actions import ParkUnit, Reject, StartEarly, StartUnit, StopUnit, WakeUnit
+from swapper.core.early import Early
 from swapper.core.ledger import Ledger
 from swapper.core.model import Failure, State
 from swapper.core.parking import Sleep
@@ -41,14 +42,22 @@ class Seating(Ledger):
                 self._dirty.update(demand.gpu for demand in (*record.spec.demands, *record.loaded.demands))
                 if record.companions:
                     self._dirty.update(company.line(record))
-            for victim in [r for r in self._making_room.values() if r.drained_for not in self._claims]:
-                self._undrain(victim, now)
-            for victim in [r for r in self._closing.values() if r.closes_for not in self._claims]:
-                self._close(victim, None)
+            self._give_up(now)
             if not self._touched:
                 for name in self._claims.heads(self._dirty):
                     self._decide(self._records[name], now)
+        for victim in self._making_room.values():
+            self._start_early(victim)
         self._dirty.clear()
+
+    def _give_up(self, now: float) -> None:
+        """What was done for those who want to start is undone where they do not any more."""
+        for victim in [r for r in self._making_room.values() if r.drained_for not in self._claims]:
+            self._undrain(victim, now)
+        for victim in [r for r in self._closing.values() if r.closes_for not in self._claims]:
+            self._close(victim, None)
+        for record in [r for r in self._gated.values() if r.name not in self._claims]:
+            self._withdraw(record, now, reasons.NOT_AWAITED)
 
     def _put_in_order(self, record: Record, now: float) -> None:
         """What follows from one model's record alone."""
@@ -61,7 +70,7 @@ class Seating(Ledger):
             self._leave(record, now)
         elif record.state is State.PARKED and record.deadline is None and record.ttl is not None:
             self._due(record, max(record.used + record.ttl, now))
-        elif record.removed and not record.state.running:
+        elif record.removed and not record.running:
             del self._records[record.name]
         if (record.seated or record.called is not None) and not company.accompanied(record):
             self._stand_up(record)
@@ -69,7 +78,7 @@ class Seating(Ledger):
         if not record.wants_start or record.removed or urgency is None:
             self._claims.remove(record.name)
             record.forget_claim()
-        elif (line := company.line(record)) or record.state.resident or company.starting(record):
+        elif (line := company.line(record)) or record.state.resident or _must_wait(record):
             self._claims.add(record.name, line, urgency)
         else:
             self._start(record, now)
@@ -94,7 +103,7 @@ class Seating(Ledger):
             self._undrain(record, now)
             return
         record.forget_claim()
-        if record.state.resident:
+        if record.state.resident or record.early is Early.LEAVES:
             return
         occupants = self._occupants(record)
         if record.seated and placement.conflicts(record.spec.demands, occupants, self._gpus):
@@ -239,11 +248,35 @@ class Seating(Ledger):
             self._seat(record)
             self._actions.append(WakeUnit(record.name))
             return
+        early = record.early is Early.WAITS
+        begun = early and record.begun
         self._began(record, record.invocation, adopted=False)
-        record.begun = False
+        record.begun, record.opened = begun, early
         self._change(record, State.STARTING, reason, now, record.spec.load_timeout + GRACE)
         self._seat(record)
         self._actions.append(StartUnit(record.name))
+
+    def _start_early(self, victim: Record) -> None:
+        """What the start of whom it drains for does without a GPU can be done meanwhile."""
+        record = self._records.get(victim.drained_for or "")
+        if record is None or not record.spec.early or record.running:
+            return
+        self._gate(record, Early.WAITS)
+        record.begun = False
+        self._actions.append(StartEarly(record.name))
+
+    def _withdraw(self, record: Record, now: float, reason: Reason) -> None:
+        """The process that waits at the gate is not wanted there."""
+        if record.early is Early.WAITS:
+            record.failure = None
+        self._stop_early(record, now)
+        self._actions.append(StopUnit(record.name, reason))
+
+    def _stop_early(self, record: Record, now: float) -> None:
+        """It leaves the gate, for whatever reason."""
+        self._gate(record, Early.LEAVES)
+        self._due(record, now + record.loaded.stop_timeout + GRACE)
+        self._touch(record)
 
     def _drain(self, record: Record, now: float, reason: Reason, *, drained_for: str | None = None) -> None:
         self._change(record, State.DRAINING, reason, now, record.loaded.drain_timeout)
@@ -317,3 +350,8 @@ class Seating(Ledger):
         record.light.clear()
         record.called = None
         self._touch(record)
+
+
+def _must_wait(record: Record) -> bool:
+    """Whether it cannot be started now, even where no GPU is wanted: its last process leaves, or a companion starts."""
+    return record.early is Early.LEAVES or company.starting(record)

@@ -27,6 +27,7 @@ class Launch:
         ready: Path that is answered, in whatever way, only by an engine that has begun to work on requests; asked once,
             after health. None where health says that too.
         needs: Programs that the engine itself starts: where one is not installed, the start fails and says so.
+        imports: Python modules that a start begins with, and that need no GPU: what can be done early.
     """
 
     argv: tuple[str, ...]
@@ -34,6 +35,7 @@ class Launch:
     health: str
     ready: str | None = None
     needs: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

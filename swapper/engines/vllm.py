@@ -14,6 +14,9 @@ INDEX = "model.safetensors.index.json"
 DEVELOPER_MODE = ("VLLM_SERVER_DEV_MODE", "1")
 """What opens the paths of its sleep mode, with others that change the engine: the socket is the router's alone."""
 
+IMPORTS = ("vllm.entrypoints.cli.main", "vllm.entrypoints.cli.serve")
+"""What its command imports before it reads its arguments, the server with all it needs among it."""
+
 PATH = f"/opt/vllm/bin:{USUAL_PATH}"
 """As in vllm@.service."""
 
@@ -40,9 +43,9 @@ class Vllm:
         if model.images is not None:
             argv += ["--limit-mm-per-prompt", json.dumps({"image": model.images})]
         if not model.park:
-            return Launch((*argv, *model.args), model.env, "/health")
+            return Launch((*argv, *model.args), model.env, "/health", imports=IMPORTS)
         argv.append("--enable-sleep-mode")
-        return Launch((*argv, *model.args), (DEVELOPER_MODE, *model.env), "/health")
+        return Launch((*argv, *model.args), (DEVELOPER_MODE, *model.env), "/health", imports=IMPORTS)
 
     def parking(self, model: Model) -> Parking:
         """Sleep mode (docs.vllm.ai, "Sleep Mode"): level 1 keeps the weights in host memory, 2 reads them again."""

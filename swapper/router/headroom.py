@@ -25,6 +25,16 @@ SETTLES = 5.0
 """Seconds after which the memory of a model that was ended must have been given back, or the next one goes."""
 
 
+EARLY = 2 << 30
+"""Bytes that the process of an engine takes before it has a GPU: vLLM's modules, with torch and what they bring, and
+some for the interpreters that look at its model."""
+
+
+def roomy(available: int, total: int) -> bool:
+    """Whether there is memory for an engine that starts early, without anybody who is parked having to go for it."""
+    return available - EARLY > total * SHORT
+
+
 class Headroom:
     """Looks only while somebody is parked."""
 

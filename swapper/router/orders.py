@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from swapper.config import Model
+from swapper.config import GATES_DIR, Model
+from swapper.core.early import Early
 from swapper.core.events import (
     ActiveState,
     AvailabilityChanged,
@@ -29,6 +30,7 @@ from swapper.host.masks import masked
 from swapper.host.status import JobResult, UnitRefused, UnitStatus
 from swapper.router import parking
 from swapper.router.chores import Chores
+from swapper.router.gates import Gates
 from swapper.router.places import Places
 
 _LOG = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ class Systemd(Protocol):
         """What systemd says of a unit."""
 
 
+_GATES = Gates(GATES_DIR)
+
 AGAIN = 0.5
 """Seconds until a stop is asked for again of which systemd could not be told; it was tried for longer than that."""
 
@@ -68,6 +72,8 @@ class UnitOrders:
         scheduler: Scheduler,
         dispatch: Callable[[Event], object],
         progress: Callable[[str, float], None],
+        gates: Gates = _GATES,
+        roomy: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take orders.
 
@@ -77,21 +83,33 @@ class UnitOrders:
             scheduler: To be read only.
             dispatch: Where events go.
             progress: Told how much of a model that is being loaded has been read, in percent.
+            gates: Where engines wait that are started early.
+            roomy: Says whether the host has memory for one of those.
         """
         self._units = units
         self._places = places
         self._scheduler = scheduler
         self._dispatch = dispatch
         self._progress = progress
+        self._gates = gates
+        self._roomy = roomy
         self._attempts: dict[str, int] = {}
         self._signatures: dict[str, Signature] = {}
         self._looked_at: dict[str, str] = {}
         self._chores = Chores()
 
     def start(self, model: str) -> None:
-        """Have the model's unit started, if its files are there."""
+        """Have the model's unit started, if its files are there, or let it go on, if it is at the gate."""
+        place, record = self._places.of(model), self._scheduler.record(model)
+        if record is not None and record.opened and self._gates.open(place.unit):
+            return  # whatever becomes of it is reported by systemd, or by the order to start it early
         attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
-        self._chores.spawn(self._start(self._places.of(model), attempt), f"start {model}")
+        self._chores.spawn(self._start(place, attempt), f"start {model}")
+
+    def start_early(self, model: str) -> None:
+        """Have the model's unit started up to the gate, if its files are there and there is memory for it."""
+        attempt = self._attempts[model] = self._attempts.get(model, 0) + 1
+        self._chores.spawn(self._start(self._places.of(model), attempt, early=True), f"start {model} early")
 
     def stop(self, model: str) -> None:
         """Have the model's unit stopped."""
@@ -111,11 +129,18 @@ class UnitOrders:
     def changed(self, status: UnitStatus) -> None:
         """Systemd reports a unit."""
         model = self._places.at(status.unit)
-        if model is None or self._looks(model, status):
+        if model is None:
+            self._gates.forget(status.unit)  # nobody will ever open it
             return
+        if self._looks(model, status):
+            return
+        self._left(model, status)
+        gated = status.active is ActiveState.ACTIVATING and self._gates.belongs(status.unit, status.invocation)
         broken = status.result != "success" and status.active in {ActiveState.FAILED, ActiveState.DEACTIVATING}
         failure = failures.describe(status) if broken else None
-        self._dispatch(UnitChanged(model.name, status.active, status.invocation, failure, status.slots, status.took))
+        slots, took = status.slots, status.took
+        news = UnitChanged(model.name, status.active, status.invocation, failure, slots, took, gated=gated)
+        self._dispatch(news)
         if status.progress is not None and self._state(model) is State.STARTING:
             self._progress(model.name, status.progress)
 
@@ -147,7 +172,19 @@ class UnitOrders:
         """Forget all orders; systemd goes on with what it was told."""
         await self._chores.close()
 
-    async def _start(self, model: Model, attempt: int) -> None:
+    def _left(self, model: Model, status: UnitStatus) -> None:
+        """Nobody is at the gate any more of a unit that is active, or at rest but for the start that was asked for."""
+        record = self._scheduler.record(model.name)
+        if status.running:
+            gone = status.active is ActiveState.ACTIVE
+        else:
+            gone = record is None or record.early is not Early.WAITS or not record.precedes(status.invocation)
+        if gone:
+            self._gates.forget(model.unit)
+            if record is not None and record.early is Early.LEAVES:
+                self._places.left(model.name)
+
+    async def _start(self, model: Model, attempt: int, *, early: bool = False) -> None:
         name = model.name
         failure, signature, size = await asyncio.to_thread(
             lambda: (obstacle(model), _signature(model), weight(model) if model.park else 0)
@@ -158,9 +195,24 @@ class UnitOrders:
         if model.park:
             self._dispatch(Weighed(name, size))
         if failure is None:
+            if early and not self._close_gate(model):
+                return
+            if not early:
+                self._gates.forget(model.unit)
             failure = await self._start_unit(model)
         if failure is not None and self._attempts[name] == attempt:
+            self._gates.forget(model.unit)
             self._dispatch(StartRefused(name, failure))
+
+    def _close_gate(self, model: Model) -> bool:
+        """See that whoever starts now waits at the gate; False where a start has to wait for the GPU itself."""
+        if not self._roomy():
+            _LOG.info("%s is not started early: memory is short", model.name, extra={"MODEL": model.name})
+            return False
+        if not self._gates.close(model.unit):
+            return False
+        _LOG.info("%s is started early, and waits for its GPU", model.name, extra={"MODEL": model.name})
+        return True
 
     def _looks(self, model: Model, status: UnitStatus) -> bool:
         """Whether it must be found out first if an engine that runs, and that nobody here started, is parked."""
@@ -213,7 +265,8 @@ class UnitOrders:
         """Start the unit; the failure that systemd does not report as a change of the unit, if any."""
         try:
             result = await self._units.start(model.unit)
-            if self._state(model) is not State.STARTING:
+            record = self._scheduler.record(model.name)
+            if record is None or (record.state is not State.STARTING and record.early is not Early.WAITS):
                 return None
             status = await self._units.status(model.unit)
         except UnitRefused as refused:
@@ -228,7 +281,8 @@ class UnitOrders:
             # Nobody but us will stop it, and others wait for its place: again, unless another order has come meanwhile.
             await asyncio.sleep(AGAIN)
             record = self._scheduler.record(name)
-            if self._attempts[name] != attempt or record is None or record.state is not State.STOPPING:
+            leaves = record is not None and (record.state is State.STOPPING or record.early is Early.LEAVES)
+            if self._attempts[name] != attempt or not leaves:
                 return
 
     async def _stop_unit(self, name: str, unit: str) -> bool:
@@ -236,8 +290,9 @@ class UnitOrders:
         try:
             await self._units.stop(unit)
             record = self._scheduler.record(name)
-            if record is not None and record.state is State.STOPPING:
+            if record is not None and (record.state is State.STOPPING or record.early is Early.LEAVES):
                 status = await self._units.status(unit)
+                self._left(self._places.of(name), status)
                 self._dispatch(UnitChanged(name, status.active, status.invocation, took=status.took))
         except UnitRefused as refused:
             _LOG.error("could not stop %s: %s", unit, refused, extra={"MODEL": name})

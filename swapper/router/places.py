@@ -35,7 +35,12 @@ class Places:
 
     def note(self, change: Announce) -> None:
         """A model's state has changed: where it ran is the past once it runs no more."""
-        if not change.new.running and self._former.pop(change.model, None) is not None:
+        if not change.new.running:
+            self.left(change.model)
+
+    def left(self, name: str) -> None:
+        """A model runs no more."""
+        if self._former.pop(name, None) is not None:
             self._index()
 
     def of(self, name: str) -> Model:
@@ -63,7 +68,7 @@ class Places:
 
     def _running(self, name: str) -> bool:
         record = self._scheduler.record(name)
-        return record is not None and record.state.running
+        return record is not None and record.running
 
     def _index(self) -> None:
         self._by_unit = {model.unit: model for model in (*self._former.values(), *self.config.models)}

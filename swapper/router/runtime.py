@@ -13,7 +13,18 @@ from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from swapper.core import failures
-from swapper.core.actions import Abort, Action, Admit, Announce, ParkUnit, Reject, StartUnit, StopUnit, WakeUnit
+from swapper.core.actions import (
+    Abort,
+    Action,
+    Admit,
+    Announce,
+    ParkUnit,
+    Reject,
+    StartEarly,
+    StartUnit,
+    StopUnit,
+    WakeUnit,
+)
 from swapper.core.events import Event, RequestArrived, RequestOver, TimePassed
 from swapper.core.model import Failure, State
 from swapper.core.scheduler import Scheduler
@@ -40,7 +51,10 @@ class Orders(Protocol):
     """Who carries out what takes time."""
 
     def start(self, model: str) -> None:
-        """Have the model's unit started."""
+        """Have the model's unit started, or let it go on."""
+
+    def start_early(self, model: str) -> None:
+        """Have the model's unit started up to the gate."""
 
     def stop(self, model: str) -> None:
         """Have the model's unit stopped."""
@@ -183,6 +197,8 @@ class Runtime:
                     self._tell(action)
                 case StartUnit():
                     self._orders.start(action.model)
+                case StartEarly():
+                    self._orders.start_early(action.model)
                 case StopUnit():
                     self._forget(self._socket_of(action.model))
                     self._orders.stop(action.model)

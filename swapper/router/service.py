@@ -32,7 +32,7 @@ from swapper.router.explain import Explainer
 from swapper.router.feed import Feed
 from swapper.router.gpus import Gpus
 from swapper.router.guard import Guard
-from swapper.router.headroom import Headroom
+from swapper.router.headroom import Headroom, roomy
 from swapper.router.late import LateApplication, LateMedia
 from swapper.router.measured import Measured
 from swapper.router.orders import UnitOrders
@@ -134,7 +134,8 @@ class Router:
                 self._config = await asyncio.to_thread(configuration.load_last_good)
         self._places.apply(self._config)
         self._units = await Units.connect(self._unit_changed, self._reloaded, on_order=self._ordered)
-        orders = UnitOrders(self._units, self._places, self._scheduler, self._runtime.dispatch, self._feed.progress)
+        orders = UnitOrders(self._units, self._places, self._scheduler, self._runtime.dispatch, self._feed.progress,
+                            roomy=lambda: roomy(*pages.memory(self._meminfo)))  # fmt: skip
         self._runtime.orders = self._orders = orders
         await self._apply()
         self._guard.listens(sockets)
@@ -212,7 +213,7 @@ class Router:
     @property
     def idle(self) -> bool:
         """Whether nothing would be missed if the router ended: no connection, no request, no model that runs."""
-        residents = any(record.state.running for record in self._scheduler.records())
+        residents = any(record.running for record in self._scheduler.records())
         return not (self.connections or residents or self._runtime.requests)
 
     @property
@@ -348,7 +349,7 @@ class Router:
         notify.status(self._status())
 
     def _status(self) -> str:
-        resident = [f"{r.name} {r.state}" for r in self._scheduler.records() if r.state.running]
+        resident = [f"{r.name} {r.appears}" for r in self._scheduler.records() if r.running]
         waiting = list(self._scheduler.claims)
         words = [
             f"{', '.join(resident) or 'No model'} of {len(self._places.config.models)}",

@@ -14,6 +14,7 @@ from swapper.config import Config, Model
 from swapper.core import placement
 from swapper.core.events import ConfigApplied
 from swapper.core.model import Gpu, ModelSpec
+from swapper.engines import ENGINES
 from swapper.generator import dropin
 from swapper.host.status import UnitRefused
 
@@ -77,7 +78,8 @@ def _warn(models: Iterable[ModelSpec], gpus: Iterable[Gpu]) -> None:
 
 def _spec(config: Config, model: Model, pin: tuple[int, ...] | None) -> ModelSpec:
     fingerprint = hashlib.blake2b(dropin(model, config).encode(), digest_size=16).hexdigest()
-    spec = replace(config.spec(model), fingerprint=f"{model.unit} {fingerprint}")
+    early = config.router.early_start and bool(ENGINES[model.engine].launch(model, config).imports)
+    spec = replace(config.spec(model), early=early, fingerprint=f"{model.unit} {fingerprint}")
     if pin is None or set(pin) == set(model.gpus):
         return spec
     return replace(spec, demands=config.demands(model, pin))

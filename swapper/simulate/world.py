@@ -14,7 +14,7 @@ from itertools import count
 from math import inf
 from typing import NamedTuple, Protocol, assert_never
 
-from swapper.core.actions import Abort, Action, Admit, Announce, ParkUnit, Reject, StartUnit, StopUnit, WakeUnit
+from swapper.core.actions import Abort, Action, Admit, Announce, ParkUnit, Reject, StartEarly, StartUnit, StopUnit, WakeUnit
 from swapper.core.events import ConfigApplied, Event, RequestArrived, RequestOver, TimePassed, UnitChanged
 from swapper.core.model import State
 from swapper.simulate.host import Host, Misconduct, Unit
@@ -189,6 +189,8 @@ class World:
                     self._announced(action)
                 case StartUnit() | StopUnit() | ParkUnit() | WakeUnit():
                     self._obey(action)
+                case StartEarly():
+                    raise NotImplementedError("here a load is one span of time, so no model starts early")
                 case Reject():
                     request = self._waited(action)
                     request.unit.tally.rejected += 1

@@ -29,6 +29,9 @@ class Systemd:
     def wake(self, model: str) -> None:
         self.told.append(f"wake {model}")
 
+    def start_early(self, model: str) -> None:
+        self.told.append(f"start {model} early")
+
 
 class Asker:
     """Notes what it is told; may do something then."""

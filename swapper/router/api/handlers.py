@@ -15,6 +15,7 @@ from aiohttp import web
 
 from swapper import __version__
 from swapper.config import Model
+from swapper.core.early import Early
 from swapper.core.events import UnloadAsked
 from swapper.router.api import anthropic, cards, page
 from swapper.router.api.asking import Asking
@@ -36,6 +37,9 @@ _LOG = logging.getLogger(__name__)
 
 KEEPALIVE = 15.0
 """Seconds between comments in a stream of events in which nothing happens."""
+
+LEAVING = 0.05
+"""Seconds between two looks at a process that leaves the gate."""
 
 STOPPING = 120.0
 """Seconds beyond a model's `drain_timeout` after which its unit is said not to stop."""
@@ -163,6 +167,9 @@ class Api:
             try:
                 async with asyncio.timeout(model.drain_timeout + STOPPING):
                     while self._running(model):
+                        if self._leaves(model):
+                            await asyncio.sleep(LEAVING)  # its state does not change with that
+                            continue
                         change = await anext(changes, None)
                         if change is None:
                             raise ApiError("router_stopping", "The router is being stopped.", "Send the request again.",
@@ -197,7 +204,7 @@ class Api:
             await response.prepare(request)
             if request.method == "HEAD":
                 return response
-            states = States({record.name: record.state for record in self._parts.runtime.scheduler.records()})
+            states = States({record.name: record.appears for record in self._parts.runtime.scheduler.records()})
             await response.write(_event("models", states, 0))
             pending = asyncio.ensure_future(anext(news, None))
             try:
@@ -232,9 +239,13 @@ class Api:
     def _named(self, request: web.Request) -> Model:
         return self._parts.directory.find(request.match_info["model"])
 
+    def _leaves(self, model: Model) -> bool:
+        record = self._parts.runtime.scheduler.record(model.name)
+        return record is not None and record.early is Early.LEAVES
+
     def _running(self, model: Model) -> bool:
         record = self._parts.runtime.scheduler.record(model.name)
-        return record is not None and record.state.running
+        return record is not None and record.running
 
 
 def _exposition() -> Callable[[Parts, str], Awaitable[tuple[bytes, str]]]:

@@ -44,7 +44,7 @@ def _now(parts: Parts) -> families.Now:
     models = [
         families.ModelNow(
             name=record.name,
-            state=record.state,
+            state=record.appears,
             leases=len(record.leases),
             waiting=len(record.waiting),
             shares=[(demand.gpu, demand.parts / WHOLE) for demand in record.holds if demand.real],

@@ -1,0 +1,88 @@
+"""Runs an engine's imports before its GPU is free, waits at the gate, then becomes the engine: early starts.
+
+    early.py GATE MODULES SCRIPT ARGUMENT…    (by the interpreter that SCRIPT names: imports MODULES, with commas)
+    early.py GATE "" PROGRAM ARGUMENT…        (nothing to import: executes PROGRAM once the gate is open)
+
+The gate is a file of the router's, below /run/swapper-gates. Whatever happens to the router, it says one thing:
+
+    GATE         wait here; in it stands the invocation id of whom that is meant for, once that is known
+    GATE.open    go on (the router renames the file, so it is never both)
+    neither      the router was stopped for good, and its runtime directory is gone: nobody says whose the GPU is
+
+A start that nobody asked to wait, such as `systemctl start vllm@NAME`, finds no such file and never comes here.
+
+Why importing is safe while another model has the GPU: vLLM's modules find out which platform they are on by NVML,
+which makes no CUDA context ("it should not initialize cuda context", vllm/platforms/cuda.py); its API server, the
+process that this becomes, leaves CUDA to the engine processes that it spawns after the gate. Those begin with importing
+too, which cannot be had earlier. Nothing is set that changes what vLLM does: `sys.argv`, `sys.path` and `__main__` are
+what they are for SCRIPT alone, so spawned processes run SCRIPT as their main module (multiprocessing, "spawn").
+
+Rule of this file: the standard library as of Python 3.9, for it runs in the engine's environment.
+"""
+
+import importlib
+import os
+import runpy
+import sys
+import time
+
+PAUSE = 0.02
+"""Seconds between two looks at the gate."""
+
+EX_TEMPFAIL = 75
+"""It may work another time (sysexits.h(3))."""
+
+GONE = "the router that asked for an early start is gone, so nobody says when the GPU is free: start the model again"
+
+
+def waits(gate: str, invocation: str) -> bool:
+    """Whether a process of this invocation has to wait there."""
+    try:
+        with open(gate) as file:  # noqa: PTH123 — pathlib is an import too many
+            return file.read() in {"", invocation}
+    except FileNotFoundError:
+        return False
+
+
+def opened(gate: str) -> bool:
+    """Whether the gate that one waited at is open; else it is gone."""
+    return os.path.exists(gate + ".open")  # noqa: PTH110 — likewise
+
+
+def warm(modules: str, script: str) -> None:
+    """Import what the script will import. A name that this version does not have saves nothing, and does no harm.
+
+    Raises:
+        Exception: Whatever keeps the engine from being imported, which would keep it from starting.
+    """
+    own = os.path.dirname(__file__)  # noqa: PTH120 — likewise
+    if sys.path and sys.path[0] == own:
+        sys.path[0] = os.path.dirname(os.path.realpath(script))  # noqa: PTH120
+    for name in modules.split(","):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or f"{name}.".find(f"{error.name}.") != 0:
+                raise
+
+
+def main(words: "list[str]") -> int:
+    """Do so; returns only where it does not become the engine."""
+    gate, modules, *argv = words
+    if modules:
+        sys.argv = list(argv)
+        warm(modules, argv[0])
+    invocation = os.environ.get("INVOCATION_ID", "")
+    while waits(gate, invocation):
+        time.sleep(PAUSE)
+    if not opened(gate):
+        print(f"<3>{GONE}", file=sys.stderr, flush=True)
+        return EX_TEMPFAIL
+    if not modules:
+        os.execvp(argv[0], argv)  # noqa: S606 — becoming the engine is the purpose; no shell wanted
+    runpy.run_path(argv[0], run_name="__main__")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
