@@ -309,10 +309,11 @@ def interpreter_of(script: str) -> "list[str]":
     except OSError:
         return []
     if first.startswith(b"#!/bin/sh") and second.startswith(b"'''exec' "):
-        first = b"#!" + second.removeprefix(b"'''exec' ").partition(b' "$0"')[0].strip(b"\"'")
-    words = first.removeprefix(b"#!").decode(errors="surrogateescape").split(None, 1)
-    python = first.startswith(b"#!/") and words[0].rpartition("/")[2].startswith("python")
-    return [word.strip() for word in words] if python else []
+        words = [second.removeprefix(b"'''exec' ").partition(b' "$0"')[0].strip(b"\"'")]
+    else:
+        words = first.strip().removeprefix(b"#!").split(None, 1) if first.startswith(b"#!/") else []
+    python = bool(words) and words[0].rpartition(b"/")[2].startswith(b"python")
+    return [os.fsdecode(word) for word in words] if python else []
 
 
 def leave_sidecar(order: Order, notify: str, watchdog: float | None, early: "ModuleType | None") -> None:

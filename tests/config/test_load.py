@@ -143,7 +143,7 @@ def test_later_files_win_and_models_add_up(load_text: Load) -> None:
     config = load_text(
         """
         models_dir: /one
-        router: {max_body: 1MiB, idle_exit: 5s, read_ahead: false}
+        router: {max_body: 1MiB, idle_exit: 5s, read_ahead: false, early_start: false}
         gpus: {0: {memory: 1GiB}}
         models: {a: {engine: llama, model: a}}
         """,
@@ -162,6 +162,7 @@ def test_later_files_win_and_models_add_up(load_text: Load) -> None:
     assert [str(model.model) for model in config.models] == ["/two/a", "/two/b"]
     assert (config.router.max_body, config.router.idle_exit) == (1 << 20, None)
     assert (config.router.read_ahead, Config().router.read_ahead) == (False, True)
+    assert (config.router.early_start, Config().router.early_start) == (False, True)
     assert config.gpus == (GpuSettings(0, 1 << 30, Policy.PACK),)
     allowed = ("10.0.0.0/8", "files.example.com", "nas:80", "10.1.2.3/32:80", "fd00::/8", "[::1/128]:80", "::2/128")
     assert config.media.allow == allowed

@@ -19,6 +19,7 @@ asks and stops it.  (``tests/run --vllm`` has the real one.)
   describes them: WAV, for voices that it has. Nobody has seen the real one here, which needs a GPU.
 
 It answers with ``reply.txt`` from the model's folder; ``LOOP`` in the message makes it go on until ``max_tokens``.
+It imports `vllm.entrypoints.cli.main`, where there is such a module, and says when it would take its GPU.
 STANDIN_LOAD_SECONDS is how long the load takes (0.2), STANDIN_TOKEN_SECONDS how long a word takes in a stream (0.005).
 ``GET /standin/argv`` tells the command line and the environment it was started with, ``GET /standin/body`` the bytes of
 the last chat that it was sent, ``GET /standin/slept`` how many requests came while it slept,
@@ -30,6 +31,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import importlib
 import io
 import itertools
 import json
@@ -529,6 +531,9 @@ def main() -> None:
     options = Options(given.model, given.uds, names, given.max_model_len, images, realtime_too, given.omni)
     if not (options.model / "reply.txt").is_file():
         sys.exit(f"ValueError: {options.model} has no reply.txt: no model to load")
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module("vllm.entrypoints.cli.main")
+    print("takes its GPU", file=sys.stderr, flush=True)
     core = start_core()  # before the socket is there, which would stay open in it
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(options.uds)

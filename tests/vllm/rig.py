@@ -5,6 +5,7 @@ import http.client
 import json
 import shutil
 import socket
+import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,20 @@ from typing import Any
 from tests.job.house import MODELS, PATIENCE, TEMPLATES, Answer, ask, connect, question, run, show
 
 PROGRAM = Path("/usr/local/bin/vllm")
+PACKAGE = Path(sysconfig.get_path("purelib"), "vllm")
 STANDIN = Path(__file__).parents[1] / "lab" / "vllm_standin.py"
 ASR, VL = "qwen3-asr-0.6b", "qwen3-vl-4b"
 SAID, SEEN = "The quick brown fox.", "A small red square."
+
+MODULE = """\
+import os, sys, time
+if os.environ.get("STANDIN_IMPORT") == "fail":
+    raise ImportError("libtorch_cpu.so: cannot open shared object file")
+while time.process_time() < float(os.environ.get("STANDIN_IMPORT_SECONDS", "0")):
+    pass
+print("imported", file=sys.stderr, flush=True)
+"""
+"""What the stand-in imports, as the real one does: it costs processor time, and may fail."""
 
 MISSION = f"""
 models:
@@ -33,12 +45,15 @@ def standin() -> Iterator[None]:
     """The stand-in where administrators install vLLM, and the two models' folders."""
     shutil.copyfile(STANDIN, PROGRAM)
     PROGRAM.chmod(0o755)
+    (PACKAGE / "entrypoints/cli").mkdir(parents=True)
+    (PACKAGE / "entrypoints/cli/main.py").write_text(MODULE)
     write_folder("qwen3-asr", SAID)
     write_folder("qwen3-vl-vllm", SEEN)
     try:
         yield
     finally:
         PROGRAM.unlink()
+        shutil.rmtree(PACKAGE)
 
 
 def write_folder(name: str, reply: str) -> None:
