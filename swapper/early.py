@@ -17,12 +17,11 @@ process that this becomes, leaves CUDA to the engine processes that it spawns af
 too, which cannot be had earlier. Nothing is set that changes what vLLM does: `sys.argv`, `sys.path` and `__main__` are
 what they are for SCRIPT alone, so spawned processes run SCRIPT as their main module (multiprocessing, "spawn").
 
-Rule of this file: the standard library as of Python 3.9, for it runs in the engine's environment.
+Rule of this file: the standard library as of Python 3.9, for it runs in the engine's environment, and no more of it than
+is needed, for the launcher's sidecar knows gates from here.
 """
 
-import importlib
 import os
-import runpy
 import sys
 import time
 
@@ -55,6 +54,8 @@ def warm(modules: str, script: str) -> None:
     Raises:
         Exception: Whatever keeps the engine from being imported, which would keep it from starting.
     """
+    import importlib  # noqa: PLC0415 — not for the sidecar
+
     own = os.path.dirname(__file__)  # noqa: PTH120 — likewise
     if sys.path and sys.path[0] == own:
         sys.path[0] = os.path.dirname(os.path.realpath(script))  # noqa: PTH120
@@ -80,6 +81,8 @@ def main(words: "list[str]") -> int:
         return EX_TEMPFAIL
     if not modules:
         os.execvp(argv[0], argv)  # noqa: S606 — becoming the engine is the purpose; no shell wanted
+    import runpy  # noqa: PLC0415 — likewise
+
     runpy.run_path(argv[0], run_name="__main__")
     return 0
 

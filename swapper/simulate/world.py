@@ -14,7 +14,18 @@ from itertools import count
 from math import inf
 from typing import NamedTuple, Protocol, assert_never
 
-from swapper.core.actions import Abort, Action, Admit, Announce, ParkUnit, Reject, StartEarly, StartUnit, StopUnit, WakeUnit
+from swapper.core.actions import (
+    Abort,
+    Action,
+    Admit,
+    Announce,
+    ParkUnit,
+    Reject,
+    StartEarly,
+    StartUnit,
+    StopUnit,
+    WakeUnit,
+)
 from swapper.core.events import ConfigApplied, Event, RequestArrived, RequestOver, TimePassed, UnitChanged
 from swapper.core.model import State
 from swapper.simulate.host import Host, Misconduct, Unit

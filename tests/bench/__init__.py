@@ -5,6 +5,7 @@ Each program runs in a machine of its own, with the package installed (minutes, 
     tests/run --command python3 -m tests.bench.swap        a swap, beside the same engine started by hand
     tests/run --command python3 -m tests.bench.cold        the first request, when not even the router runs
     tests/run --command python3 -m tests.bench.readahead   a swap to gigabytes that are not in the page cache
+    tests/run --vllm --command python3 -m tests.bench.early   a swap to vLLM, with and without an early start
     tests/run --command python3 -m tests.bench.conversations   going on after a swap, kept and not kept
     tests/run --command python3 -m tests.bench.sleeping    what llama-server's own sleep would save, beside a start
     tests/run --command python3 -m tests.bench.mixes       who waits how long, by policy, beside the simulator

@@ -22,8 +22,7 @@ def record(book: Playbook, model: str = "b") -> Record:
 
 
 def at_gate(book: Playbook, model: str = "b") -> list[Action]:
-    """systemd reports its process: a new one, and it waits."""
-    book.invocations.__next__()
+    """Its process is reported: a new one, and it waits."""
     return book.feed(UnitChanged(model, ActiveState.ACTIVATING, f"gated-{next(book.invocations)}", gated=True))
 
 

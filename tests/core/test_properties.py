@@ -167,9 +167,9 @@ class Histories(RuleBasedStateMachine):
             self.gates[name] = self.ids[name]
         record = self.scheduler.record(name)
         comes = record is not None and record.early is Early.WAITS and record.precedes(self.ids[name])
-        if state is ActiveState.ACTIVE or (state in {ActiveState.INACTIVE, ActiveState.FAILED} and not comes):
-            if self.gates.pop(name, None) is not None and self.jobs.get(name) == "start":
-                del self.jobs[name]
+        gone = state is ActiveState.ACTIVE or (state in {ActiveState.INACTIVE, ActiveState.FAILED} and not comes)
+        if gone and self.gates.pop(name, None) is not None and self.jobs.get(name) == "start":
+            del self.jobs[name]
         gated = state is ActiveState.ACTIVATING and self.gates.get(name) == self.ids[name]
         self.feed(UnitChanged(name, state, self.ids[name], failure, slots, took=2.0, gated=gated))
 

@@ -117,7 +117,7 @@ def test_nothing_is_different_for_the_engine() -> None:
 
 
 def _told() -> tuple[list[str], dict[str, str]]:
-    from tests.vllm.rig import started_with  # noqa: PLC0415
+    from tests.vllm.rig import started_with
 
     argv, env = started_with(ASR)
     changing = {"INVOCATION_ID", "SYSTEMD_EXEC_PID", "JOURNAL_STREAM", "MANAGERPID", "MEMORY_PRESSURE_WATCH"}
@@ -204,11 +204,10 @@ def test_a_router_that_is_killed_finds_it_at_the_gate_and_nobody_waits_for_it() 
 
 
 def test_a_router_that_is_stopped_for_good_leaves_nobody_at_the_gate() -> None:
-    with talking("vision", LONG):
-        with leaving():
-            comes_to_gate()
-            run("systemctl", "stop", "swapper.service", "swapper.socket")
-            until(lambda: show(unit(ASR), "ActiveState") == "failed", "it ends")
+    with talking("vision", LONG), leaving():
+        comes_to_gate()
+        run("systemctl", "stop", "swapper.service", "swapper.socket")
+        until(lambda: show(unit(ASR), "ActiveState") == "failed", "it ends")
     assert show(unit(VL), "ActiveState") == "active"
     assert "start the model again" in journal(unit(ASR))
     assert "takes its GPU" not in journal(unit(ASR))
