@@ -17,8 +17,8 @@ process that this becomes, leaves CUDA to the engine processes that it spawns af
 too, which cannot be had earlier. Nothing is set that changes what vLLM does: `sys.argv`, `sys.path` and `__main__` are
 what they are for SCRIPT alone, so spawned processes run SCRIPT as their main module (multiprocessing, "spawn").
 
-Rule of this file: the standard library as of Python 3.9, for it runs in the engine's environment, and no more of it than
-is needed, for the launcher's sidecar knows gates from here.
+Rule of this file: the standard library as of Python 3.9, for it runs in the engine's environment, and no more of it
+than is needed, for the launcher's sidecar knows gates from here.
 """
 
 import os
@@ -70,6 +70,8 @@ def warm(modules: str, script: str) -> None:
 def main(words: "list[str]") -> int:
     """Do so; returns only where it does not become the engine."""
     gate, modules, *argv = words
+    with open("/proc/self/comm", "w") as name:  # noqa: PTH123 — likewise
+        name.write(os.path.basename(argv[0]))  # noqa: PTH119 — likewise; what the kernel calls who runs a script
     if modules:
         sys.argv = list(argv)
         warm(modules, argv[0])

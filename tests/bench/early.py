@@ -107,7 +107,8 @@ def _ask() -> int:
 
 def _print(ways: dict[str, list[Swap]]) -> None:
     def row(label: str, name: str, digits: int = 1) -> Sequence[str]:
-        return (label, *(Series.of(getattr(swap, name) for swap in swaps).text(digits=digits) for swaps in ways.values()))
+        series = (Series.of(getattr(swap, name) for swap in swaps) for swaps in ways.values())
+        return (label, *(one.text(digits=digits) for one in series))
 
     figures.table([
         ("", *ways),

@@ -164,6 +164,24 @@ def test_one_that_fails_at_the_gate_is_a_start_that_failed() -> None:
     assert record(book).retry_at == book.now + 1.0
 
 
+def test_so_is_one_that_ends_as_soon_as_the_gate_is_open() -> None:
+    book, one, two = draining()
+    at_gate(book)
+    book.over(one)
+    book.goes_down("a")
+    [reject] = book.unit("b", ActiveState.INACTIVE)
+    assert isinstance(reject, Reject)
+    assert (reject.request, book.state("b")) == (two, State.STOPPED)
+
+
+def test_one_that_has_to_be_killed_when_it_leaves_has_not_failed() -> None:
+    book, _, two = draining()
+    at_gate(book)
+    book.over(two)
+    book.feed(UnitChanged("b", ActiveState.FAILED, record(book).invocation, Failure("model_failed", "killed")))
+    assert (book.state("b"), record(book).early, record(book).failures) == (State.STOPPED, Early.NO, 0)
+
+
 def test_one_that_somebody_stops_at_the_gate_is_told_of() -> None:
     book, _, two = draining()
     at_gate(book)
@@ -199,6 +217,14 @@ def test_another_definition_begins_anew() -> None:
     assert book.goes_down("a") == []
     assert book.goes_down("b") == [StartUnit("b")]
     assert book.comes_up("b") == [Admit(two, "b")]
+
+
+def test_also_where_it_needs_no_gpu_any_more() -> None:
+    book, _, _ = draining()
+    at_gate(book)
+    elsewhere = replace(spec("b", fingerprint="2"), demands=())
+    assert book.configure(spec("a"), elsewhere) == [StopUnit("b", "its configuration changed")]
+    assert book.goes_down("b") == [StartUnit("b")]
 
 
 def test_one_that_is_not_configured_any_more_goes_and_is_forgotten() -> None:
@@ -269,6 +295,14 @@ def test_the_start_of_a_profile_opens_the_gate() -> None:
     at_gate(book)
     assert StartUnit("b") in book.feed(UnitChanged("b", ActiveState.ACTIVATING))
     assert (book.state("b"), record(book).opened) == (State.STARTING, True)
+
+
+def test_but_not_of_one_that_leaves() -> None:
+    book, _, two = draining()
+    at_gate(book)
+    book.over(two)
+    assert book.feed(UnitChanged("b", ActiveState.ACTIVATING)) == []
+    assert record(book).early is Early.LEAVES
 
 
 def test_files_that_come_and_go_say_nothing_to_one_that_runs() -> None:
