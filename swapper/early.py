@@ -48,6 +48,37 @@ def opened(gate: str) -> bool:
     return os.path.exists(gate + ".open")  # noqa: PTH110 — likewise
 
 
+def command(gate: str, modules: str, argv: "list[str]") -> "list[str]":
+    """What the launcher becomes instead of the engine, which becomes the engine in its turn."""
+    program = argv[0]
+    folders = [""] if "/" in program else [folder + "/" for folder in os.environ.get("PATH", os.defpath).split(":")]
+    script = next((folder + program for folder in folders if os.access(folder + program, os.X_OK)), None)
+    if script is None:
+        return argv
+    interpreter = interpreter_of(script)
+    if interpreter and modules:
+        return [*interpreter, __file__, gate, modules, script, *argv[1:]]
+    return [sys.executable, "-IS", __file__, gate, "", *argv]
+
+
+def interpreter_of(script: str) -> "list[str]":
+    """Whom a Python script names in its first line, with the option there; nothing for other programs.
+
+    Where that line would be too long, installers write a script for the shell (as in `swapper.engines.wheels`).
+    """
+    try:
+        with open(script, "rb") as file:  # noqa: PTH123 — likewise
+            first, second = file.readline(1024), file.readline(1024)
+    except OSError:
+        return []
+    if first.startswith(b"#!/bin/sh") and second.startswith(b"'''exec' "):
+        words = [second.removeprefix(b"'''exec' ").partition(b' "$0"')[0].strip(b"\"'")]
+    else:
+        words = first.strip().removeprefix(b"#!").split(None, 1) if first.startswith(b"#!/") else []
+    python = bool(words) and words[0].rpartition(b"/")[2].startswith(b"python")
+    return [os.fsdecode(word) for word in words] if python else []
+
+
 def warm(modules: str, script: str) -> None:
     """Import what the script will import. A name that this version does not have saves nothing, and does no harm.
 

@@ -285,37 +285,6 @@ def find_early(order: Order) -> "ModuleType | None":
     return early if early.waits(order.gate, os.environ.get("INVOCATION_ID", "")) else None
 
 
-def by_way_of(early: str, order: Order) -> "list[str]":
-    """The command that imports what it can, waits at the gate, and becomes the engine."""
-    program = order.argv[0]
-    folders = [""] if "/" in program else [folder + "/" for folder in os.environ.get("PATH", os.defpath).split(":")]
-    script = next((folder + program for folder in folders if os.access(folder + program, os.X_OK)), None)
-    if script is None:
-        return order.argv
-    interpreter = interpreter_of(script)
-    if interpreter and order.imports:
-        return [*interpreter, early, order.gate, order.imports, script, *order.argv[1:]]
-    return [sys.executable, "-IS", early, order.gate, "", *order.argv]
-
-
-def interpreter_of(script: str) -> "list[str]":
-    """Whom a Python script names in its first line, with the option there; nothing for other programs.
-
-    Where that line would be too long, installers write a script for the shell (as in `swapper.engines.wheels`).
-    """
-    try:
-        with open(script, "rb") as file:  # noqa: PTH123 — likewise
-            first, second = file.readline(1024), file.readline(1024)
-    except OSError:
-        return []
-    if first.startswith(b"#!/bin/sh") and second.startswith(b"'''exec' "):
-        words = [second.removeprefix(b"'''exec' ").partition(b' "$0"')[0].strip(b"\"'")]
-    else:
-        words = first.strip().removeprefix(b"#!").split(None, 1) if first.startswith(b"#!/") else []
-    python = bool(words) and words[0].rpartition(b"/")[2].startswith(b"python")
-    return [os.fsdecode(word) for word in words] if python else []
-
-
 def leave_sidecar(order: Order, notify: str, watchdog: float | None, early: "ModuleType | None") -> None:
     """Fork a sidecar whose parent is gone, so that the engine never has a child to reap that it did not start."""
     engine = os.getpid()
@@ -363,7 +332,7 @@ def main(words: list[str]) -> int:
         manager.tell(f"STATUS=loading {order.name}")
         leave_sidecar(order, notify, int(microseconds) / 1_000_000 if microseconds else None, early)
     try:
-        argv = order.argv if early is None or early.__file__ is None else by_way_of(early.__file__, order)
+        argv = order.argv if early is None else early.command(order.gate, order.imports, order.argv)
         os.execvp(argv[0], argv)  # noqa: S606 — becoming the engine is the purpose; no shell wanted
     except FileNotFoundError:
         return refuse(EXIT_EXEC, f"{order.argv[0]} is not installed: {hint}", manager)

@@ -199,7 +199,8 @@ def test_whoever_leaves_the_gate_finds_it_closed_to_the_end(tmp_path: Path, *, b
         if begun:
             stage.reports(ActiveState.ACTIVATING)
         stage.feed(RequestOver(2))
-        assert stage.b.early is Early.LEAVES
+        leaves = stage.b.early
+        assert leaves is Early.LEAVES
         assert "llama@b" in stage.files
         stage.feed(RequestArrived(3, "b"))
         await settled(stage)

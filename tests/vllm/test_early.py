@@ -110,7 +110,7 @@ def test_nothing_is_different_for_the_engine() -> None:
     run("systemctl", "start", unit(ASR))
     straight = chat(ASR).content, _told()
     run("systemctl", "stop", unit(ASR))
-    with talking("vision", 300):
+    with talking("vision", LONG):
         asking = Asking()
         comes_to_gate()
     assert (asking.told().content, _told()) == straight
@@ -254,7 +254,7 @@ def test_a_program_that_is_no_python_script_waits_too() -> None:
     wrapper.write_text(f'#!/bin/sh\nexec {PROGRAM} "$@"\n')
     wrapper.chmod(0o755)
     configure(f"engines: {{vllm: {{path: {wrapper}}}}}\n" + MISSION)
-    with talking("vision", 500):
+    with talking("vision", LONG):
         asking = Asking()
         until(waits, "it waits")
         assert "takes its GPU" not in journal(unit(ASR))
