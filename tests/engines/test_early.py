@@ -84,7 +84,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 def hears_that_it_waits(manager: Manager) -> None:
     assert manager.hear() == ["STATUS=loading x"]
-    assert manager.hear() == ["STATUS=x waits for its GPU, 0 s", "EXTEND_TIMEOUT_USEC=30000000"]
+    assert manager.hear() == ["STATUS=x waits for its GPU, 0 s", "EXTEND_TIMEOUT_USEC=15000000"]
 
 
 def test_it_imports_at_once_and_goes_on_when_the_gate_opens(start: Start, manager: Manager, gates: Gates) -> None:
