@@ -11,11 +11,12 @@ The gate is a file of the router's, below /run/swapper-gates. Whatever happens t
 
 A start that nobody asked to wait, such as `systemctl start vllm@NAME`, finds no such file and never comes here.
 
-Why importing is safe while another model has the GPU: vLLM's modules find out which platform they are on by NVML,
-which makes no CUDA context ("it should not initialize cuda context", vllm/platforms/cuda.py); its API server, the
-process that this becomes, leaves CUDA to the engine processes that it spawns after the gate. Those begin with importing
-too, which cannot be had earlier. Nothing is set that changes what vLLM does: `sys.argv`, `sys.path` and `__main__` are
-what they are for SCRIPT alone, so spawned processes run SCRIPT as their main module (multiprocessing, "spawn").
+Why importing is safe while another model has the GPU, as read in vLLM 0.32: its modules find out by NVML which platform
+they are on, which makes no CUDA context ("it should not initialize cuda context", vllm/platforms/cuda.py), and have
+torch do so too (PYTORCH_NVML_BASED_CUDA_CHECK in vllm/env_override.py). Its API server, the process that this becomes,
+leaves CUDA to the engine processes that it spawns after the gate; those import all of it once more, which cannot be had
+earlier. Nothing is set that changes what vLLM does: `sys.argv`, `sys.path` and `__main__` are what they are for SCRIPT
+alone, so spawned processes run SCRIPT as their main module (multiprocessing, "spawn").
 
 Rule of this file: the standard library as of Python 3.9, for it runs in the engine's environment, and no more of it
 than is needed, for the launcher's sidecar knows gates from here.

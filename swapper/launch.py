@@ -50,8 +50,8 @@ SHORTEST_LOOK, LONGEST_LOOK, LOOK_PART = 0.25, 1.0, 1 / 50
 """Seconds between two looks: a twentieth of the time that passed, within these, and such that looking takes 2 %."""
 
 EXTENSION = 15
-"""Seconds by which each `STATUS=` at the gate extends the time for a start: `TimeoutStartSec=` begins when it opens. What
-was extended once is not shortened (sd_notify(3)), so a shorter one than this counts as this."""
+"""Seconds by which each `STATUS=` at the gate extends the time for a start: `TimeoutStartSec=` begins when it opens.
+What was extended once is not shortened (sd_notify(3)), so a shorter one than this counts as this."""
 
 LONGEST_ANSWER = 1 << 20
 """Bytes that are read of the answer to `--ready`."""
