@@ -105,6 +105,13 @@ def test_only_what_is_needed_from_home_directories_is_shown() -> None:
     assert values(LLAMA, "BindReadOnlyPaths") == []
 
 
+def test_only_an_engine_that_can_start_early_is_told_of_a_gate() -> None:
+    (command,) = [line for line in values(replace(VLLM, load_timeout=90.0), "ExecStart") if line]
+    imports = "vllm.entrypoints.cli.main,vllm.entrypoints.cli.serve"
+    assert f"--gate /run/swapper-gates/vllm@qwen@2fvl --imports {imports} --seconds 90 " in command
+    assert not any("--gate" in line for line in values(LLAMA, "ExecStart"))
+
+
 def test_conversations_have_a_folder_that_is_mounted_for_one_unit_and_somebody_who_fills_it() -> None:
     model = replace(LLAMA, name="a/b", keep_conversations=True)
     (folder,) = values(model, "CacheDirectory")

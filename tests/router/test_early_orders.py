@@ -16,6 +16,7 @@ from swapper.core.record import Record
 from swapper.core.scheduler import Scheduler
 from swapper.host.status import JobResult, UnitRefused, UnitStatus
 from swapper.router.gates import Gates
+from swapper.router.headroom import roomy
 from swapper.router.orders import UnitOrders
 from swapper.router.places import Places
 
@@ -165,6 +166,12 @@ def test_where_memory_is_short_it_waits_for_its_turn(tmp_path: Path) -> None:
         await stage.orders.close()
 
     play(test())
+
+
+def test_memory_is_short_before_anybody_who_is_parked_would_have_to_go() -> None:
+    assert roomy(8 << 30, 64 << 30)
+    assert not roomy(5 << 30, 64 << 30)
+    assert not roomy(0, 0), "where nothing is known of it"
 
 
 def test_a_start_that_is_refused_leaves_no_gate(tmp_path: Path) -> None:
