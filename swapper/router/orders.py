@@ -175,10 +175,11 @@ class UnitOrders:
     def _left(self, model: Model, status: UnitStatus) -> None:
         """Nobody is at the gate any more of a unit that is active, or at rest but for the start that was asked for."""
         record = self._scheduler.record(model.name)
+        comes = record is not None and (record.early is Early.WAITS or record.state is State.STARTING)
         if status.running:
             gone = status.active is ActiveState.ACTIVE
         else:
-            gone = record is None or record.early is not Early.WAITS or not record.precedes(status.invocation)
+            gone = record is None or not (comes and record.precedes(status.invocation))
         if gone:
             self._gates.forget(model.unit)
             if record is not None and record.early is Early.LEAVES:

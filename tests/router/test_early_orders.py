@@ -225,6 +225,9 @@ def test_the_end_of_the_run_before_opens_nothing(tmp_path: Path) -> None:
         await stage.systemd.began.wait()
         stage.reports(ActiveState.INACTIVE, invocation="")
         assert (stage.files, stage.b.early) == ({"llama@b": ""}, Early.WAITS)
+        stage.makes_room()
+        stage.reports(ActiveState.INACTIVE, invocation="")
+        assert (stage.files, stage.b.state) == ({"llama@b.open": ""}, State.STARTING)
         await stage.orders.close()
 
     play(test())
