@@ -14,7 +14,7 @@ import pytest
 
 from tests.job import house
 from tests.job.house import Answer, ask, chat, configure, connect, journal, question, rest_of, run, show, state, until
-from tests.vllm.rig import ASR, MISSION, PROGRAM, SAID, VL, active, processes, standin, talking, unit, with_env
+from tests.vllm.rig import ASR, MISSION, PROGRAM, SAID, VL, active, processes, standin, started_with, talking, unit, with_env
 
 GATE = Path(f"/run/swapper-gates/vllm@{ASR}")
 DROPIN = Path("/run/systemd/system/swapper.service.d/test-early.conf")
@@ -125,8 +125,6 @@ def test_nothing_is_different_for_the_engine() -> None:
 
 
 def _told() -> tuple[list[str], dict[str, str]]:
-    from tests.vllm.rig import started_with
-
     argv, env = started_with(ASR)
     changing = {"INVOCATION_ID", "SYSTEMD_EXEC_PID", "JOURNAL_STREAM", "MANAGERPID", "MEMORY_PRESSURE_WATCH"}
     return argv, {name: value for name, value in env.items() if name not in changing}
