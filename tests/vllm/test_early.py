@@ -14,7 +14,20 @@ import pytest
 
 from tests.job import house
 from tests.job.house import Answer, ask, chat, configure, connect, journal, question, rest_of, run, show, state, until
-from tests.vllm.rig import ASR, MISSION, PROGRAM, SAID, VL, active, processes, standin, started_with, talking, unit, with_env
+from tests.vllm.rig import (
+    ASR,
+    MISSION,
+    PROGRAM,
+    SAID,
+    VL,
+    active,
+    processes,
+    standin,
+    started_with,
+    talking,
+    unit,
+    with_env,
+)
 
 GATE = Path(f"/run/swapper-gates/vllm@{ASR}")
 DROPIN = Path("/run/systemd/system/swapper.service.d/test-early.conf")
