@@ -99,7 +99,10 @@ def test_what_fails_before_it_says_anything_is_an_error(ask: Ask, programs: Path
 
 
 @pytest.mark.parametrize("program", ["espeak-ng", "ffmpeg"])
-def test_what_is_gone_meanwhile_is_an_error_that_says_what_to_install(ask: Ask, programs: Path, program: str) -> None:
+def test_what_is_gone_meanwhile_is_an_error_that_says_what_to_install(
+    ask: Ask, programs: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setenv("PATH", str(programs))  # where the real one is not found in its place
     (programs / program).write_text("#!/no/such/interpreter\n")
     status, body = read(ask(post({"input": "Hello!"})))
     error = body["error"]
