@@ -1,6 +1,7 @@
 """The real vLLM starts early: `tests/run --vllm`. With the processes that it has as users run it, on the CPU."""
 
 import contextlib
+import json
 import os
 import re
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.job import house
-from tests.job.house import chat, configure, journal, run, show, state, stream, until
+from tests.job.house import chat, configure, connect, journal, question, run, show, state, stream, until
 from tests.vllm.rig import processes, unit
 
 VLLM = os.environ.get("SWAPPER_TEST_VLLM", "")
@@ -51,6 +52,15 @@ def idle(pid: int) -> bool:
 
 
 _USED: dict[int, int] = {}
+
+
+def patiently(model: str) -> str:
+    """An answer, waited for as long as a start of the real vLLM takes on a busy machine."""
+    with contextlib.closing(connect(timeout=600)) as connection:
+        body = question(model, temperature=0, max_tokens=8)
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        content: str = json.loads(connection.getresponse().read())["choices"][0]["message"]["content"]
+        return content
 
 
 def test_it_imports_at_the_gate_and_its_processes_come_after_it() -> None:
