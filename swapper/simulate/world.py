@@ -198,10 +198,8 @@ class World:
                     self._admit(action)
                 case Announce():
                     self._announced(action)
-                case StartUnit() | StopUnit() | ParkUnit() | WakeUnit():
+                case StartUnit() | StartEarly() | StopUnit() | ParkUnit() | WakeUnit():
                     self._obey(action)
-                case StartEarly():
-                    raise NotImplementedError("here a load is one span of time, so no model starts early")
                 case Reject():
                     request = self._waited(action)
                     request.unit.tally.rejected += 1
@@ -214,13 +212,15 @@ class World:
         if self._after is not None:
             self._after()
 
-    def _obey(self, action: StartUnit | StopUnit | ParkUnit | WakeUnit) -> None:
+    def _obey(self, action: StartUnit | StartEarly | StopUnit | ParkUnit | WakeUnit) -> None:
         unit = self._host.units[action.model]
         match action:
             case StartUnit():
                 self._host.start(unit, self.now)
             case StopUnit():
                 self._host.stop(unit, self.now)
+            case StartEarly():
+                raise Misconduct(f"{unit.name} was to be started early: a load is one span of time on this host")
             case ParkUnit() | WakeUnit():
                 raise Misconduct(f"{unit.name} was to be parked or woken: nobody on this host can be")
             case _:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swapper.core.actions import Abort, Action, Admit, StartUnit, StopUnit
+from swapper.core.actions import Abort, Action, Admit, StartEarly, StartUnit, StopUnit
 from swapper.core.events import ActiveState, Event, RequestArrived, UnitChanged
 from swapper.core.invariants import validate
 from swapper.core.model import Demand, Failure, Gpu, ModelSpec, Policy
@@ -128,6 +128,7 @@ class _Says:
         (_Says(Admit(1, "a")), "was to work"),
         (_Says(StartUnit("a"), StartUnit("b")), "no room"),
         (_Says(StartUnit("a"), StartUnit("a")), "it is activating"),
+        (_Says(StartEarly("a")), "one span of time"),
         (_Says(StartUnit("a"), when_ready=(Admit(1, "b"),)), "does not wait"),
         (_Says(StartUnit("a"), when_ready=(Admit(1, "a"), Admit(1, "a"))), "does not wait"),
         (_Says(StartUnit("a"), when_ready=(Admit(1, "a"), StopUnit("a", ""))), "while it works"),

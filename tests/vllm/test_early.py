@@ -21,7 +21,6 @@ from tests.vllm.rig import (
     VL,
     active,
     processes,
-    standin,
     started_with,
     talking,
     unit,
@@ -36,15 +35,8 @@ LONG = 100_000
 IMPORTS = with_env(ASR, {"STANDIN_IMPORT_SECONDS": "1"})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _standin() -> Iterator[None]:
-    with standin():
-        house.write_gguf("devstral")
-        yield
-
-
 @pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
+def _clean(standin_and_devstral: None) -> Iterator[None]:  # noqa: ARG001
     house.reset()
     run("journalctl", "--rotate")
     run("journalctl", "--vacuum-time=1s")

@@ -12,7 +12,7 @@ import pytest
 from tests.job import house
 from tests.job.house import MODELS, ask, chat, configure, journal, run, sentence, show, state, until, watching
 from tests.lab import media
-from tests.vllm.rig import ASR, MISSION, SAID, SEEN, VL, engine, standin, talking, transcribe, unit
+from tests.vllm.rig import ASR, MISSION, SAID, SEEN, VL, engine, talking, transcribe, unit
 
 PARKED = MISSION.replace("engine: vllm,", "engine: vllm, on_swap: park,")
 TALKS = {"messages": [{"role": "user", "content": "Hello!"}]}
@@ -20,15 +20,8 @@ DROPIN = Path("/run/systemd/system/swapper.service.d/50-meminfo.conf")
 MEMINFO = Path("/run/swapper-test-meminfo")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _standin() -> Iterator[None]:
-    with standin():
-        house.write_gguf("devstral")
-        yield
-
-
 @pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
+def _clean(standin_and_devstral: None) -> Iterator[None]:  # noqa: ARG001
     house.reset()
     configure(PARKED)
     yield

@@ -23,7 +23,6 @@ from tests.vllm.rig import (
     active,
     engine,
     processes,
-    standin,
     talking,
     transcribe,
     unit,
@@ -34,15 +33,8 @@ PACKED = "gpus: {0: {policy: pack}}\n" + MISSION
 SHARED = PACKED.replace("devstral.gguf,", "devstral.gguf, gpu_memory: 30%,")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _standin() -> Iterator[None]:
-    with standin():
-        house.write_gguf("devstral")
-        yield
-
-
 @pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
+def _clean(standin_and_devstral: None) -> Iterator[None]:  # noqa: ARG001
     house.reset()
     configure(MISSION)
     yield
