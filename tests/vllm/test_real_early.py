@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.job import house
-from tests.job.house import chat, configure, connect, journal, question, run, show, state, stream, until
+from tests.job.house import configure, connect, journal, question, run, show, state, stream, until
 from tests.vllm.rig import processes, unit
 
 VLLM = os.environ.get("SWAPPER_TEST_VLLM", "")
@@ -65,13 +65,13 @@ def patiently(model: str) -> str:
 
 def test_it_imports_at_the_gate_and_its_processes_come_after_it() -> None:
     run("systemctl", "start", unit("text"))
-    straight, said = took(), chat("text", temperature=0, max_tokens=8).content
+    straight, said = took(), patiently("text")
     names = set(processes(unit("text")).values())
     run("systemctl", "stop", unit("text"))
     answers: list[str] = []
     with stream("glm-47-flash"):
         # The stream is not read any more, which leaves the processor to vLLM.
-        asking = threading.Thread(target=lambda: answers.append(chat("text", temperature=0, max_tokens=8).content))
+        asking = threading.Thread(target=lambda: answers.append(patiently("text")))
         with contextlib.ExitStack() as stack:
             draining = stack.enter_context(house.watching("glm-47-flash", "draining"))
             asking.start()
