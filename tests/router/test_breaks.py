@@ -198,6 +198,22 @@ async def test_a_stream_that_the_engine_gives_up_does_not_look_whole(lab: Lab, s
     assert (record.status, record.reason) == (200, "engine_broke_off")
 
 
+@pytest.mark.parametrize("space", [b"", b" "])
+async def test_a_stream_whose_engine_is_said_to_be_dead_does_not_look_whole(lab: Lab, space: bytes) -> None:
+    word = b"EngineCore encountered an issue. See stack trace (above) for the root cause."
+    error = b'{"message":%b"%b", "type": "InternalServerError", "code": 500}' % (space, word)
+    last = b'data: {"error":%b%b}\n\n' % (space, error)
+    quoted = b'data: {"choices": [{"delta": {"content": "{\\"error\\": {\\"message\\": \\"%b"}}]}\n\n' % word
+    end = chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+    caller = await _begin(lab, STREAM + chunk(quoted) + chunk(b"data: 2\n\n") + chunk(last) + end)
+    assert await caller.chunk() == quoted
+    assert await caller.chunk() == b"data: 2\n\n"
+    assert _code((await caller.chunk())[6:]) == "engine_broke_off"
+    assert await caller.rest() == b""
+    [record] = await lab.finished(1)
+    assert (record.status, record.reason) == (200, "engine_broke_off")
+
+
 async def test_a_stream_of_which_nothing_came_before_it_is_given_up(lab: Lab) -> None:
     caller = await _begin(lab, STREAM + chunk(b'data: {"finish_reason":"abort"}\n\n') + b"0\r\n\r\n")
     assert b"abort" not in await caller.rest()

@@ -6,8 +6,8 @@ Rules of this file:
   * An engine may close a kept connection just as a request is sent on it. If it did so at once, and not one byte of an
     answer came, the job is told that the connection was stale, and sends the request on a fresh one. Nobody else
     retries anything, and nobody retries what an engine may have died of.
-  * A stream that vLLM ends because it is being stopped (`finish_reason` `abort`, then `[DONE]`) looks whole, and is
-    not: it counts as broken off.
+  * A stream that vLLM ends because it is being stopped (`finish_reason` `abort`, or word that its engine's process is
+    dead, then `[DONE]`) looks whole, and is not: it counts as broken off.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ _TAIL = max(map(len, _EVENT_ENDS))
 _PAUSE_ABOVE = 128 * 1024
 
 # Within what a model says quotes are escaped, so this cannot stand there.
-_ABORT = b'"abort"'
-_ABORTED = re.compile(rb'"finish_reason": ?"abort"')
+_ABORT, _DEAD = b'"abort"', b'"EngineCore encountered'
+_ABORTED = re.compile(rb'"finish_reason": ?"abort"|"error": ?\{"message": ?"EngineCore encountered')  # EngineDeadError
 
 
 class Job(Protocol):
@@ -227,7 +227,7 @@ class Upstream(asyncio.BufferedProtocol):
             before = job.begun(head)
         done = gives_up = False
         if self._mode is _Mode.CHUNKS:
-            data, gives_up = _before_abort(data) if _ABORT in data else (data, False)
+            data, gives_up = _before_abort(data) if _ABORT in data or _DEAD in data else (data, False)
             self._tail = data if len(data) >= _TAIL else self._tail[-_TAIL:] + data
             data = self._read_chunks(job, data)
             done = self._chunks.done
