@@ -23,7 +23,8 @@ DOWN: dict[str, frozenset[str]] = {
     "speech": frozenset(),
     "host": frozenset({"core"}),
     "simulate": frozenset({"core", "config"}),
-    "ctl": frozenset({"config", "simulate"}),
+    "telegram": frozenset({"client", "config", "host"}),
+    "ctl": frozenset({"config", "simulate", "telegram"}),
     "router": frozenset({"core", "config", "engines", "generator", "host", "profiles"}),
 }
 """Each room, and the rooms below it that it may import."""
@@ -35,18 +36,32 @@ INSIDE_ROUTER: dict[str, frozenset[str]] = {
 }
 """Rooms within the router, and what else of it they may import."""
 
+FOR_THE_BOT = frozenset(
+    {f"config.{name}" for name in ("errors", "nodes", "sections")}
+    | {f"host.{name}" for name in ("activation", "credentials", "journal", "notify")}
+)
+"""What the bot takes of the rooms below it. It is a client of the router: no units, no models, no D-Bus."""
+
 ONLY_IN: dict[str, frozenset[str]] = {
     "pydbus": frozenset({"host/bus.py"}),
     "gi": frozenset({"host/bus.py"}),
     "systemd": frozenset({"host/journal.py"}),
     "sdnotify": frozenset({"host/notify.py"}),
     "yaml": frozenset({"config/nodes.py"}),
-    "prometheus_client": frozenset({f"router/api/{name}.py" for name in ("engine_metrics", "families", "metrics")}),
+    "prometheus_client": frozenset(
+        {f"router/api/{name}.py" for name in ("engine_metrics", "families", "metrics")} | {"telegram/metrics.py"}
+    ),
+    "telegram": frozenset({"telegram/api.py"}),
+    "markdown_it": frozenset({"telegram/text/render.py"}),
 }
 """Libraries, and the only files that may import them."""
 
 PURE = frozenset({"bisect", "collections", "dataclasses", "enum", "heapq", "itertools", "math", "re", "typing"})
 """What the core may import of the standard library: data types. No clock, no log, no loop, no disk."""
+
+
+_OPENED = frozenset({"swapper", "swapper.host"})
+"""Packages that are imported from: what is taken out of them are modules."""
 
 
 def files() -> list[Path]:
@@ -62,7 +77,7 @@ def imports(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
             module = node.module or ""
-            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "swapper" else {module}
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module in _OPENED else {module}
     return found
 
 
@@ -99,6 +114,17 @@ def test_rooms_within_the_router_keep_to_themselves() -> None:
         for file in sorted((PACKAGE / "router" / inner).rglob("*.py"))
         for name in imports(file)
         if name.startswith("swapper.router.") and name.split(".")[2] not in {inner, *others}
+    ]
+    assert wrong == []
+
+
+def test_the_bot_is_a_client_of_the_router() -> None:
+    wrong = [
+        f"{file.relative_to(SOURCE)} imports {name}"
+        for file in files()
+        if room_of(file) == "telegram"
+        for name in imports(file)
+        if room(name) in {"config", "host"} and name.removeprefix("swapper.") not in FOR_THE_BOT
     ]
     assert wrong == []
 

@@ -93,6 +93,11 @@ class Press:
     message: int
 
 
+_SOUNDS = (
+    ("voice", "audio/ogg", "voice.ogg"),
+    ("audio", "audio/mpeg", "audio.mp3"),
+    ("video_note", "video/mp4", "note.mp4"),
+)
 _STRANGE = ("video", "animation", "sticker", "location", "contact", "poll", "dice", "venue", "story", "paid_media")
 
 
@@ -102,7 +107,8 @@ def understand(update: Json, me: Me) -> Message | Press | None:
         return _message(message, me)
     query = update.get("callback_query")
     if isinstance(query, Mapping) and "message" in query and "data" in query:
-        return Press(lane(query["message"]), query["from"]["id"], query["id"], query["data"], query["message"]["message_id"])
+        below = query["message"]
+        return Press(lane(below), query["from"]["id"], query["id"], query["data"], below["message_id"])
     return None
 
 
@@ -181,9 +187,9 @@ def _names(entity: Json, word: str, me: Me) -> bool:
 
 
 def _attachments(message: Json) -> Iterable[Attachment]:
-    for key, mime in (("voice", "audio/ogg"), ("audio", "audio/mpeg"), ("video_note", "video/mp4")):
+    for key, mime, name in _SOUNDS:
         if key in message:
-            yield _attachment(message[key], "audio", mime, {"voice": "voice.ogg", "video_note": "note.mp4"}.get(key, ""))
+            yield _attachment(message[key], "audio", mime, name)
     if photos := message.get("photo"):
         largest = max(photos, key=lambda photo: photo["width"] * photo["height"])
         yield _attachment(largest, "image", "image/jpeg", "photo.jpg")

@@ -1,8 +1,8 @@
 """How fast messages may be sent: pure arithmetic on times that the caller gives.
 
-Telegram names limits (core.telegram.org/bots/faq, "My bot is hitting limits"): about one message a second to a chat, 20 a
-minute to a group, 30 a second in all. Changing a message counts as sending one. Whoever exceeds them is told for how long
-to be silent (`retry_after`), and is silent for so long.
+Telegram names limits (core.telegram.org/bots/faq, "My bot is hitting limits"): about one message a second to a chat, 20
+a minute to a group, 30 a second in all. Changing a message counts as sending one. Whoever exceeds them is told for how
+long to be silent (`retry_after`), and is silent for so long.
 """
 
 BURST = 3.0

@@ -13,7 +13,7 @@ ROUTER = "http://127.0.0.1:8000"
 API = "https://api.telegram.org"
 HISTORY = 40
 SYSTEM = (
-    "You are a helpful assistant in a Telegram chat. Answer in the language of the question, and no longer than it takes."
+    "You are a helpful assistant in a Telegram chat. Answer in the language of the question, no longer than it takes."
 )
 VOICES = ("on", "off", "auto")
 WEBHOOKS = "/telegram/"

@@ -1,4 +1,4 @@
-"""The plainest agent: one chat completion that is streamed. No tools; the model sees and hears what it can by itself."""
+"""The plainest agent: one chat completion, streamed. No tools; the model sees and hears what it can by itself."""
 
 import asyncio
 import json
@@ -92,7 +92,8 @@ async def _events(response: aiohttp.ClientResponse, model: str) -> AsyncIterator
             if "error" in chunk:
                 yield failure(model, data)
                 return
-            delta = next(iter(chunk.get("choices") or ()), {}).get("delta") or {}
+            choices = chunk.get("choices") or [{}]
+            delta = choices[0].get("delta") or {}
             if thought := delta.get("reasoning_content") or delta.get("reasoning"):
                 yield Thinking(thought)
             if text := delta.get("content"):

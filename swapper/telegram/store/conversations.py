@@ -71,9 +71,11 @@ class Conversations:
         )
         return (int(str(rows[0][3])), _turn(rows[0])) if rows else None
 
-    def undo(self, lane: Lane, head: int) -> None:
-        """Take a question and all that came of it out of the conversation."""
-        self._database.do("DELETE FROM turns WHERE chat = ? AND topic = ? AND head = ?", lane.chat, lane.topic, head)
+    def move(self, lane: Lane, earlier: int, head: int, turn: Turn) -> None:
+        """A question is asked again by another update: what came of it is taken out of the conversation."""
+        with self._database.transaction():
+            self._database.do("DELETE FROM turns WHERE chat = ? AND topic = ? AND head = ?", *_key(lane), earlier)
+            self._add(lane, head, turn)
 
     def count(self, lane: Lane) -> int:
         """How many turns are remembered."""
@@ -114,6 +116,10 @@ class Conversations:
             "INSERT INTO turns (chat, topic, head, role, text, media) VALUES (?, ?, ?, ?, ?, ?)",
             *(lane.chat, lane.topic, head, turn.role, turn.text, media),
         )
+
+
+def _key(lane: Lane) -> tuple[int, int]:
+    return lane.chat, lane.topic
 
 
 def _turn(row: Sequence[object]) -> Turn:

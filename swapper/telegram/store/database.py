@@ -1,6 +1,6 @@
 """The SQLite file: its tables, and transactions.
 
-Every transaction is on disk when it ends (`synchronous=FULL`): what Telegram has been told that we have, and what we told
+Every transaction is on disk when it ends (`synchronous=FULL`): what we told Telegram that we have, and what we told
 people, must survive a power cut as well as `kill -9`. What is deleted is overwritten (`secure_delete`).
 See sqlite.org/pragma.html.
 """
@@ -58,6 +58,7 @@ CREATE TABLE settings (
 CREATE TABLE people (              -- who was let in by a code: users above zero, groups below
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
+    head INTEGER NOT NULL,         -- the update that brought the code
     since REAL NOT NULL
 );
 """

@@ -2,8 +2,8 @@
 
     waiting ──> begun ──> done        begun at start-up: the process ended in the middle of it
 
-Telegram forgets an update when we ask for later ones, so it is stored before. Done ones are remembered without what they
-said for as long as Telegram might repeat them.
+Telegram forgets an update when we ask for later ones, so it is stored before. Done ones are remembered, without what
+they said, for as long as Telegram might repeat them.
 """
 
 import json
@@ -72,6 +72,10 @@ class Inbox:
         """What does not wait for others, and is not done."""
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM updates WHERE state != 'done' AND express = 1 ORDER BY id")  # noqa: S608
         return [_item(row) for row in rows]
+
+    def item(self, number: int) -> Item:
+        """One update that is not done."""
+        return _item(self._database.rows(f"SELECT {_COLUMNS} FROM updates WHERE id = ?", number)[0])  # noqa: S608
 
     def next(self, lane: Lane) -> Item | None:
         """What is to be done next in a lane: first what was begun."""

@@ -1,0 +1,43 @@
+"""Who is answered. Closed to everybody who was not let in, by the configuration or by a code."""
+
+from collections.abc import Container
+from dataclasses import dataclass
+
+from swapper.telegram.places import Lane
+from swapper.telegram.settings import Settings
+
+AGAIN = 3600.0
+"""Seconds in which a stranger is told their number once: a bot that answers everything can be made to send a lot."""
+
+MOST = 1024
+"""Strangers that are remembered for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who was let in: users have numbers above zero, groups below."""
+
+    settings: Settings
+    paired: Container[int]
+
+    def open_to(self, sender: int, lane: Lane) -> bool:
+        """Whether this person is answered here: users anywhere, others in groups that were let in."""
+        named = self.settings.users | self.settings.groups
+        return any(number in named or number in self.paired for number in (sender, lane.chat))
+
+
+class Strangers:
+    """Who has been told their number lately."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, float] = {}
+
+    def tell(self, sender: int, now: float) -> bool:
+        """Whether to tell this one, now."""
+        if now - self._told.get(sender, float("-inf")) < AGAIN:
+            return False
+        self._told.pop(sender, None)
+        self._told[sender] = now
+        if len(self._told) > MOST:
+            self._told.pop(next(iter(self._told)))
+        return True

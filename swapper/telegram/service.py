@@ -1,0 +1,79 @@
+"""The service as a whole: the database, port 4000 and the bot, from their beginning to their end."""
+
+import asyncio
+import contextlib
+
+import aiohttp
+
+from swapper.host import notify
+from swapper.telegram.api import Api, TokenRefused
+from swapper.telegram.bot import Bot, Given
+from swapper.telegram.metrics import Metrics
+from swapper.telegram.store import Database, Inbox
+from swapper.telegram.web import Port, Status, own_routes
+
+DATABASE = "bot.sqlite3"
+"""In the state directory."""
+
+TIDY = 3600.0
+"""Seconds between removals of what is not needed any more."""
+
+
+async def run(given: Given, ending: asyncio.Event) -> None:
+    """Run the bot until it is to end.
+
+    Raises:
+        TokenRefused: Telegram does not know the token, or does not any more.
+        sqlite3.Error: The database cannot be used.
+    """
+    refused = False
+    try:
+        await _run(given, ending)
+    except* TokenRefused:
+        refused = True
+    if refused:
+        raise TokenRefused
+
+
+async def _run(given: Given, ending: asyncio.Event) -> None:
+    metrics, status = Metrics(), Status()
+    async with contextlib.AsyncExitStack() as stack:
+        database = stack.enter_context(contextlib.closing(Database(given.state / DATABASE)))
+        api = Api(given.token, given.settings.api)
+        stack.push_async_callback(api.close)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        inbox = Inbox(database)
+        bot = Bot(given, api, session, database, metrics, status)
+        port = Port([*own_routes(status, metrics, inbox.waiting), *bot.routes()])
+        stack.push_async_callback(port.close)
+        await port.open(given.sockets)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in (bot.work(), _watchdog(), _tidy(inbox))]
+            await _either(ending, bot.settled)
+            notify.ready()
+            await ending.wait()
+            notify.stopping()
+            for task in tasks:
+                task.cancel()
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+async def _watchdog() -> None:
+    interval = notify.watchdog_interval()
+    while interval is not None:
+        notify.watchdog()
+        await asyncio.sleep(interval)
+
+
+async def _tidy(inbox: Inbox) -> None:
+    while True:
+        inbox.tidy()
+        await asyncio.sleep(TIDY)
