@@ -62,19 +62,29 @@ def send(message: str, *, priority: Priority = Priority.INFO, **fields: object) 
 class Handler(logging.Handler):
     """Sends log records to the journal; attributes in capitals (`extra={"MODEL": "devstral"}`) become fields."""
 
+    def __init__(self, identifier: str = _IDENTIFIER) -> None:
+        super().__init__()
+        self._identifier = identifier
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; returns at once."""
         try:
             fields = {name: value for name, value in vars(record).items() if name.isupper()}
             place = {"LOGGER": record.name, "CODE_FILE": record.pathname, "CODE_LINE": record.lineno}
-            send(self.format(record), priority=_priority(record.levelno), **place, **fields)
+            whose = {"SYSLOG_IDENTIFIER": self._identifier}
+            send(self.format(record), priority=_priority(record.levelno), **whose, **place, **fields)
         except Exception:  # noqa: BLE001 (as logging does it: a log line never breaks the one who logs)
             self.handleError(record)
 
 
-def install(level: int = logging.INFO) -> None:
-    """Send everything that is logged, from this level on, to the journal."""
-    logging.basicConfig(level=level, handlers=[Handler()], format="%(message)s", force=True)
+def install(level: int = logging.INFO, identifier: str = _IDENTIFIER) -> None:
+    """Send everything that is logged, from this level on, to the journal.
+
+    Args:
+        level: One of logging's.
+        identifier: What `journalctl` calls the one who logs.
+    """
+    logging.basicConfig(level=level, handlers=[Handler(identifier)], format="%(message)s", force=True)
 
 
 def tail(unit: str, invocation: str, lines: int, *, patience: float = 0.0) -> tuple[str, ...]:
@@ -302,11 +312,13 @@ def flush() -> None:
 
 
 def _write_journal(entry: Mapping[str, str]) -> None:
-    journal.sendv(f"SYSLOG_IDENTIFIER={_IDENTIFIER}", *(f"{name}={value}" for name, value in entry.items()))
+    fields = {"SYSLOG_IDENTIFIER": _IDENTIFIER, **entry}
+    journal.sendv(*(f"{name}={value}" for name, value in fields.items()))
 
 
 def _write_stderr(entry: Mapping[str, str]) -> None:
-    fields = "".join(f" {name}={value}" for name, value in entry.items() if name not in {"MESSAGE", "PRIORITY"})
+    shown = entry.keys() - {"MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER"}
+    fields = "".join(f" {name}={value}" for name, value in entry.items() if name in shown)
     for line in (entry["MESSAGE"] + fields).splitlines():
         sys.stderr.write(f"<{entry['PRIORITY']}>{line}\n")
     sys.stderr.flush()

@@ -57,7 +57,7 @@ def main(words: list[str]) -> int:
     if words not in ([], ["check"]):
         print("usage: python3 -m swapper.telegram [check]", file=sys.stderr)
         return 64
-    journal.install()
+    journal.install(identifier="swapper-telegram")
     for name in ("httpx", "httpcore", "telegram"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -75,8 +75,7 @@ def main(words: list[str]) -> int:
 def _serve(settings: Settings) -> int:
     found = {name: value.decode(errors="replace").strip() for name, value in credentials.read(CREDENTIALS).items()}
     token, key = found.get(TOKEN, ""), found.get(KEY, "")
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(Redacting(token, key))
+    _redact(token, key)
     if not token:
         return _refused("There is no token", START)
     sockets = activation.handed().sockets or (socket.create_server(("127.0.0.1", PORT)),)
@@ -97,6 +96,11 @@ def _serve(settings: Settings) -> int:
         _LOG.critical("the bot ends because of a defect", exc_info=True)
         return 1
     return 0
+
+
+def _redact(*secrets: str) -> None:
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(Redacting(*secrets))
 
 
 async def _run(given: "Given") -> None:

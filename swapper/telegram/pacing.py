@@ -20,6 +20,9 @@ EVERYWHERE = 1 / 25
 DRAFT = 0.7
 """Seconds between two drafts of one answer. They are no messages, and their limit is not documented."""
 
+_INSTANT = 1e-6
+"""Seconds that are none: sums of times are not exact."""
+
 RESERVE = 1.0
 """What previews leave for messages that have to be sent."""
 
@@ -44,8 +47,9 @@ class Bucket:
 
     def wait(self, now: float, reserve: float = 0.0) -> float:
         """Seconds until a message may be sent that leaves `reserve` drops; 0.0: now."""
-        missing = 1.0 + reserve - self._filled(now)
-        return max(0.0, self._barred - now, missing * self._interval)
+        missing = (1.0 + reserve - self._filled(now)) * self._interval
+        pause = max(self._barred - now, missing)
+        return pause if pause > _INSTANT else 0.0
 
     def take(self, now: float) -> None:
         """A message is sent."""

@@ -1,7 +1,7 @@
 """Codes that let somebody in: `swapperctl telegram pair` makes one, whoever sends it to the bot is let in.
 
 The command leaves the code's digest in the state directory, as root, and the bot finds it there. So letting anybody in
-takes being root on this machine, and no port that does it is open to anybody. A code has forty random bits and holds for
+takes being root on this machine, and no port that does it is open to others. A code has forty random bits and holds for
 ten minutes, in which Telegram would carry some ten thousand guesses: there is no need to count them.
 """
 

@@ -1,0 +1,1 @@
+"""The Telegram bot: its decisions here, and what needs the machine in `installed/`."""
