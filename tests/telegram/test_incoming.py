@@ -8,7 +8,7 @@ from swapper.telegram.incoming import Me, Message, Press, together, understand
 from swapper.telegram.places import Lane
 from tests.lab.bot_chats import BOT, Chats
 
-ME = Me(BOT["id"], BOT["username"])
+ME = Me(int(str(BOT["id"])), str(BOT["username"]))
 GROUP = -100
 
 

@@ -44,7 +44,7 @@ def test_nobody_is_let_in_by_an_empty_file(tmp_path: Path) -> None:
 
 def test_who_is_let_in(tmp_path: Path) -> None:
     settings = read(tmp_path, "allow:\n  users: [12, 34]\n  groups: [-100]\n")
-    assert (settings.users, settings.groups) == ({12, 34}, {-100})
+    assert (settings.users, settings.groups) == (frozenset({12, 34}), frozenset({-100}))
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""The bot as an administrator has it: units, credentials, configuration."""
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tests.job.house import journal, run, show
+from tests.lab.bot_api import TOKEN, BotApi
+
+ADA, BOB, STRANGER, GROUP = 42, 43, 66, -1001
+USERS = range(ADA, ADA + 24)
+CONFIG = Path("/etc/swapper/telegram.yaml")
+STATE = Path("/var/lib/swapper-telegram")
+PLAIN = Path("/etc/credstore/swapper-telegram.token")
+ENCRYPTED = Path("/etc/credstore.encrypted/swapper-telegram.token")
+SOCKET, SERVICE = "swapper-telegram.socket", "swapper-telegram.service"
+
+
+def configure(telegram: BotApi, more: str = "") -> None:
+    """Put a configuration and the token in place."""
+    CONFIG.write_text(f"api: {telegram.url}\nallow: {{users: {list(USERS)}, groups: [{GROUP}]}}\n{more}")
+    PLAIN.parent.mkdir(mode=0o700, exist_ok=True)
+    PLAIN.write_text(f"{TOKEN}\n")
+    PLAIN.chmod(0o600)
+
+
+def start() -> None:
+    """Start it."""
+    run("systemctl", "start", SERVICE)
+
+
+def kill() -> None:
+    """End it as a power cut would; systemd starts it again."""
+    process = show(SERVICE, "MainPID")
+    run("systemctl", "kill", "--signal=KILL", SERVICE)
+    assert process != "0"
+
+
+def clean() -> None:
+    """As if it had never run."""
+    run("systemctl", "stop", SERVICE, SOCKET, check=False)
+    run("systemctl", "reset-failed", SERVICE, SOCKET, check=False)
+    shutil.rmtree(STATE, ignore_errors=True)
+    for credential in (PLAIN, ENCRYPTED):
+        credential.unlink(missing_ok=True)
+
+
+def words() -> str:
+    """All that an administrator sees of it."""
+    return journal(SERVICE) + run("systemctl", "status", "--no-pager", SERVICE, check=False)
+
+
+def get(path: str) -> tuple[int, str]:
+    """Ask port 4000."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:4000{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def post(path: str, body: object, headers: dict[str, str]) -> int:
+    """Call port 4000; the status."""
+    request = urllib.request.Request(f"http://127.0.0.1:4000{path}", json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code

@@ -1,0 +1,141 @@
+"""Pictures, sound and documents, as people send them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.job import house
+from tests.job.house import sentence
+from tests.lab import media
+from tests.lab.bot_api import BotApi
+from tests.lab.bot_chats import Chats
+from tests.media.sight import EAR, EYE, write_models
+from tests.telegram.installed import rig
+from tests.telegram.installed.rig import ADA, GROUP
+
+THINKS = "THINK"
+"""A word in the question at which the tiny model thinks first: so one sees that it was shown it."""
+
+
+@pytest.fixture(autouse=True)
+def _seeing() -> Iterator[None]:
+    write_models()
+    house.configure(f"{house.BASIC}  eye: {EYE}\n  ear: {EAR}\n")
+    yield
+    house.configure(house.BASIC)
+
+
+def choose(chats: Chats, model: str, chat: int = ADA) -> None:
+    chats.text(chat, f"/model@swapper_test_bot {model}")
+    chats.answered(chat, f"{model} answers from now on")
+
+
+def pdf(text: str) -> bytes:
+    """A document of one page (ISO 32000-1, 7.5)."""
+    content = f"BT /F1 24 Tf 72 720 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources 6 0 R >>",
+        b"<< /Length %d >>\nstream\n%b\nendstream" % (len(content), content),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Font << /F1 5 0 R >> >>",
+    ]
+    out, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%b\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    tail = b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, len(out))
+    return out + b"xref\n0 %d\n0000000000 65535 f \n%b%b" % (len(objects) + 1, table, tail)
+
+
+def test_a_picture_with_a_question(chats: Chats) -> None:
+    choose(chats, "eye")
+    chats.file(ADA, "photo", media.png(), caption="What is this?")
+    assert chats.answered(ADA, "speaking").text == sentence("eye")
+
+
+def test_an_album_is_one_question(telegram: BotApi, chats: Chats) -> None:
+    choose(chats, "eye")
+    for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
+        chats.file(ADA, "photo", media.png(colour=colour), caption="Compare" if colour[0] else "", album="A")
+    chats.answered(ADA, "speaking")
+    chats.text(ADA, "/status")
+    assert "Remembered: 2 messages" in chats.answered(ADA, "Remembered").text
+    assert [method for method, _ in telegram.calls].count("getfile") == 3
+
+
+def test_of_a_large_album_four_pictures_are_looked_at(telegram: BotApi, chats: Chats) -> None:
+    choose(chats, "eye")
+    for number in range(6):
+        chats.file(ADA, "photo", media.png(colour=(number, 0, 0)), album="A")
+    answer = chats.answered(ADA, "speaking")
+    assert answer.text == f"⚠️ I look at the first 4 of these 6 only.\n\n{sentence('eye')}"
+    assert [method for method, _ in telegram.calls].count("getfile") == 4
+
+
+def test_a_picture_in_a_group_that_somebody_asks_about(chats: Chats) -> None:
+    choose(chats, "eye", GROUP)
+    picture = chats.file(GROUP, "photo", media.png(), sender=7)
+    asking = chats.text(GROUP, "@swapper_test_bot what is this?", sender=8, reply_to=picture)
+    answer = chats.answered(GROUP, "speaking")
+    assert (answer.text, answer.reply_to) == (sentence("eye"), asking["message_id"])
+
+
+def test_sound_is_heard(chats: Chats) -> None:
+    choose(chats, "ear")
+    chats.file(ADA, "audio", media.wav(), mime_type="audio/wav", file_name="voice.wav")
+    assert chats.answered(ADA, "speaking").text == sentence("ear")
+
+
+def test_what_a_model_cannot_do_is_told_in_plain_words(chats: Chats) -> None:
+    choose(chats, "alpha")
+    chats.file(ADA, "photo", media.png(), caption="What is this?")
+    assert chats.answered(ADA, "⚠️").text.startswith("⚠️ alpha could not answer that.")
+    assert "image input is not supported" in rig.words()
+
+
+def test_a_text_is_read(chats: Chats) -> None:
+    chats.file(ADA, "document", f"Please {THINKS}.".encode(), file_name="note.txt", mime_type="text/plain")
+    answer = chats.answered(ADA, sentence("alpha"))
+    assert answer.formatted("blockquote"), "the model saw what stands in it"
+
+
+def test_a_pdf_is_read(chats: Chats) -> None:
+    chats.file(ADA, "document", pdf(THINKS), file_name="a.pdf", mime_type="application/pdf", caption="Read this")
+    answer = chats.answered(ADA, sentence("alpha"))
+    assert answer.formatted("blockquote")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "more", "words"),
+    [
+        ("big.bin", b"x", {"size": 21 << 20}, "is larger than the 20 MB"),
+        ("program", b"\x7fELF\0\xff", {}, "is no text"),
+        ("broken.pdf", b"%PDF-1.4 nothing", {"mime_type": "application/pdf"}, "is damaged or locked"),
+        ("empty.pdf", pdf(""), {"mime_type": "application/pdf"}, "has no text in it"),
+        ("broken.png", b"nothing", {"mime_type": "image/png"}, "is no picture that can be read"),
+    ],
+)
+def test_files_that_cannot_be_used(chats: Chats, name: str, data: bytes, more: dict[str, Any], words: str) -> None:
+    chats.file(ADA, "document", data, file_name=name, **more)
+    assert chats.answered(ADA, "⚠️").text.startswith(f"⚠️ {name} {words}")
+    assert len(chats.all(ADA)) == 1
+
+
+def test_a_file_that_telegram_does_not_hand_out(telegram: BotApi) -> None:
+    rig.start()
+    chats = telegram.chats
+    chats.file(ADA, "document", b"text", file_name="note.txt", caption="Hello!")
+    del chats.files["F1"]
+    answer = chats.answered(ADA, "speaking")
+    assert "note.txt is not to be had from Telegram any more." in answer.text
+
+
+def test_what_is_neither(chats: Chats) -> None:
+    chats.say(ADA, {"sticker": {"file_id": "x", "file_unique_id": "x"}})
+    assert chats.answered(ADA, "sticker").text == (
+        "A sticker is nothing that I know. Send text, voice, photos or documents."
+    )
