@@ -124,6 +124,7 @@ class Desk:
         except Refused as refused:
             _LOG.warning("update %d in %s: %s", head, lane, refused)
         except (asyncio.CancelledError, TokenRefused):
+            self._office.inbox.leave(items)
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the others go on
             _LOG.exception("update %d in %s", head, lane)

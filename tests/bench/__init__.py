@@ -12,6 +12,7 @@ Each program runs in a machine of its own, with the package installed (minutes, 
     tests/run --command python3 -m tests.bench.memory      what the router and a sidecar hold
     tests/run --command python3 -m tests.bench.crowd       a thousand streams at once, and a hundred large uploads
     tests/run --command python3 -m tests.bench.generator   what a daemon-reload costs with 10, 100 and 1,000 models
+    tests/run --command python3 -m tests.bench.telegram    what the Telegram bot holds, and adds to an answer
     tests/run --command python3 -m tests.bench.proxy       the way of the bytes (runs anywhere, needs aiohttp)
     python3 -m tests.bench.scheduler                       what an event costs the scheduler (runs anywhere)
 

@@ -79,6 +79,14 @@ def test_what_was_begun_comes_first_after_a_restart(inbox: Inbox, opened: Open) 
     assert (again.id, again.begun, again.attempts) == (2, True, 1)
 
 
+def test_an_end_in_good_order_does_not_count_as_an_attempt(inbox: Inbox) -> None:
+    inbox.take_in(update(1), ADA)
+    for _ in range(2):
+        inbox.begin([inbox.item(1)])
+    inbox.leave([inbox.item(1)])
+    assert inbox.item(1).attempts == 1
+
+
 def test_an_album_that_was_begun_is_the_same_after_a_restart(inbox: Inbox) -> None:
     for number in (1, 2):
         inbox.take_in(update(number), ADA, album="A")

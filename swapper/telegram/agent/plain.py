@@ -18,6 +18,7 @@ _LOG = logging.getLogger(__name__)
 _AGAIN = "Try again in a moment: /retry asks the same once more."
 _OTHER = "Choose another with /model, or ask whoever runs this server."
 _WORDS: Mapping[str, tuple[str, str]] = {
+    "context_exceeded": ("This is too long for {model}.", "/new begins a new conversation."),
     "model_not_found": ("There is no model {model} any more.", "Choose another with /model."),
     "model_failed": ("{model} could not be started.", _OTHER),
     "model_incomplete": ("{model} is not completely downloaded yet.", _OTHER),
@@ -72,6 +73,8 @@ def failure(model: str, body: str) -> Failed:
     try:
         error = json.loads(body)["error"]
         code, message = str(error.get("code") or "error"), str(error.get("message") or "")
+        if error.get("type") == "exceed_context_size_error" or "maximum context length" in message:
+            code = "context_exceeded"  # as llama-server and vLLM say it
     except (ValueError, KeyError, TypeError, AttributeError):
         code, message = "error", body[:500]
     _LOG.error("%s: %s: %s", model, code, message, extra={"MODEL": model})

@@ -103,6 +103,12 @@ class Inbox:
                     *(items[0].id, item.id),
                 )
 
+    def leave(self, items: Iterable[Item]) -> None:
+        """The process ends in good order: that it began with these is held against nobody."""
+        with self._database.transaction():
+            for item in items:
+                self._database.do("UPDATE updates SET attempts = attempts - 1 WHERE id = ?", item.id)
+
     def done(self, items: Iterable[Item]) -> None:
         """These are done, and what they said is not needed any more."""
         with self._database.transaction():

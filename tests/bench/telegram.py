@@ -1,0 +1,90 @@
+"""What the Telegram bot costs: its start, its memory, and an answer of its own beside the same one from port 8000.
+
+    tests/run --command python3 -m tests.bench.telegram [--messages 10000] [--rounds 5]
+
+Once with nothing stored, and once with so many messages stored in a thousand chats.
+"""
+
+import argparse
+import contextlib
+import time
+from pathlib import Path
+
+from swapper.telegram.agent.base import Turn
+from swapper.telegram.places import Lane
+from swapper.telegram.store import Conversations, Database, Inbox
+from tests.bench import figures
+from tests.bench.memory import Held
+from tests.job import house
+from tests.lab.bot_api import BotApi
+from tests.telegram.installed import rig
+
+CHATS = 1000
+
+
+def fill(messages: int) -> None:
+    """Store questions and answers, each as an update that is done and a turn."""
+    with contextlib.closing(Database(rig.STATE / "bot.sqlite3")) as database:
+        inbox, conversations = Inbox(database), Conversations(database, rig.STATE / "files")
+        with database.transaction():
+            for number in range(messages // 2):
+                lane = Lane(10_000 + number % CHATS)
+                inbox.take_in({"update_id": number + 1_000_000, "message": {"text": "x" * 200}}, lane)
+                for role in ("user", "assistant"):
+                    conversations.answer(lane, number + 1_000_000, [Turn(role, "word " * 100)])
+            database.do("UPDATE updates SET state = 'done', body = '' WHERE id >= 1000000")
+    house.run("chown", "-R", "swapper-telegram:", str(rig.STATE))
+
+
+def once(telegram: BotApi) -> tuple[float, float, float, Held]:
+    """Seconds that a start and an answer take, and the same answer from port 8000; and what is held then."""
+    began = time.perf_counter()
+    rig.start()
+    started = time.perf_counter() - began
+    count = len(telegram.chats.all(rig.ADA))
+    began = time.perf_counter()
+    telegram.chats.text(rig.ADA, "Hello!")
+    telegram.chats.wait(lambda: len(telegram.chats.all(rig.ADA)) > count, "an answer")
+    answered = time.perf_counter() - began
+    began = time.perf_counter()
+    assert house.chat("alpha").status == 200
+    asked = time.perf_counter() - began
+    held = Held.by(house.main_pid(rig.SERVICE))
+    house.run("systemctl", "stop", rig.SERVICE)
+    return started, answered, asked, held
+
+
+def show(name: str, rounds: int, telegram: BotApi) -> None:
+    """Measure so often, and print."""
+    once(telegram)
+    found = [once(telegram) for _ in range(rounds)]
+    start, answer, asked = (figures.Series.of(row[index] for row in found) for index in range(3))
+    held = figures.Series.of(row[3].rss for row in found)
+    private = figures.Series.of(row[3].private for row in found)
+    print(f"{name}:")
+    print(f"  start until READY   {start.text(1000, 0)} ms")
+    print(f"  an answer           {answer.text(1000, 0)} ms; from port 8000 {asked.text(1000, 0)} ms")
+    print(f"  memory, idle        {held.text(1 / 2**20)} MiB resident, {private.text(1 / 2**20)} MiB of them its own")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="What the Telegram bot costs.")
+    parser.add_argument("--messages", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    house.write_gguf("alpha")
+    house.reset()
+    house.configure("models: {alpha: {engine: llama, model: alpha.gguf, context: 2048}}")
+    rig.clean()
+    with BotApi().serving() as telegram:
+        rig.configure(telegram)
+        show("nothing stored", options.rounds, telegram)
+        fill(options.messages)
+        size = sum(file.stat().st_size for file in Path(rig.STATE).iterdir() if file.is_file())
+        show(f"{options.messages:,} messages stored ({size / 2**20:.1f} MiB)", options.rounds, telegram)
+    rig.clean()
+
+
+if __name__ == "__main__":
+    main()
