@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ async def _make(office: Office, asked: Question, running: Running) -> Mapping[st
     """Ask the agent, and keep what it answers."""
     lane, head, began = asked.lane, asked.head, time.monotonic()
     office.conversations.ask(lane, head, asked.turn)
-    live = Live(office.api, office.delivery, lane, head, asked.message)
+    live = Live(office.api, office.delivery, lane, head, asked.message, running.stop.set)
     live.begin()
     spoken: list[Spoken] = []
     end: Finished | Failed | None = None
@@ -111,8 +111,8 @@ async def _make(office: Office, asked: Question, running: Running) -> Mapping[st
     noted = end.noted if isinstance(end, Finished) else ()
     with office.database.transaction():
         office.outbox.keep(head, kept)
-        if live.text and not isinstance(end, Failed):
-            office.conversations.answer(lane, head, (*noted, Turn("assistant", live.text)))
+        if (text := live.text.strip()) and not isinstance(end, Failed):
+            office.conversations.answer(lane, head, (*noted, Turn("assistant", text)))
     return kept
 
 
@@ -123,22 +123,22 @@ async def _events(office: Office, asked: Question, running: Running) -> AsyncIte
     except NoModels:
         yield Failed("router_unreachable", "The model server does not answer.", "Try /retry in a moment.")
         return
-    stopped = asyncio.create_task(running.stop.wait())
     async with contextlib.aclosing(office.agent.answer(request)) as events:  # type: ignore[type-var]
-        try:
-            while True:
-                coming = asyncio.ensure_future(anext(events, None))
-                await asyncio.wait([coming, stopped], return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    coming.cancel()
-                    await asyncio.gather(coming, return_exceptions=True)
-                    return
-                event = coming.result()
-                if event is None:
-                    return
-                yield event
-        finally:
-            stopped.cancel()
+        while (event := await _unless(running.stop, anext(events, None))) is not None:
+            yield event
+
+
+async def _unless[T](stop: asyncio.Event, coming: Awaitable[T]) -> T | None:
+    """What comes, or None if `stop` is set before: then nothing works on it any more."""
+    stopped, task = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(coming)
+    try:
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        stopped.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
 
 
 async def _request(office: Office, asked: Question) -> Request:

@@ -38,7 +38,7 @@ class Desk:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._lanes: dict[Lane, asyncio.Task[None]] = {}
-        self._express: set[asyncio.Task[None]] = set()
+        self._express: dict[asyncio.Task[None], Item] = {}
         self._running: dict[Lane, Running] = {}
         self._strangers = Strangers()
 
@@ -58,8 +58,8 @@ class Desk:
     def express(self, item: Item) -> None:
         """Something that does not wait."""
         task = asyncio.create_task(self._one([item], Running(item.id)), name=f"update {item.id}")
-        self._express.add(task)
-        task.add_done_callback(self._express.discard)
+        self._express[task] = item
+        task.add_done_callback(self._express.pop)
         task.add_done_callback(_complain)
 
     def stop(self, lane: Lane) -> bool:
@@ -91,6 +91,7 @@ class Desk:
         try:
             while (item := self._office.inbox.next(lane)) is not None:
                 if items := await self._complete(item):
+                    await self._settle(lane, items[0].id)
                     running = self._running[lane] = Running(items[0].id)
                     await self._one(items, running)
                     del self._running[lane]
@@ -98,6 +99,11 @@ class Desk:
             self._running.pop(lane, None)
             # No await since the look that found nothing: whoever stores another one afterwards wakes the lane anew.
             del self._lanes[lane]
+
+    async def _settle(self, lane: Lane, number: int) -> None:
+        """What does not wait for others is waited for: who chose a model and then asks, asks that one."""
+        while earlier := [task for task, item in self._express.items() if item.lane == lane and item.id < number]:
+            await asyncio.wait(earlier)
 
     async def _complete(self, item: Item) -> Sequence[Item]:
         """An update with all that belongs to the same album; nothing, where it was given up meanwhile."""

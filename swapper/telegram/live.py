@@ -6,7 +6,7 @@ does not take right now is left out. Only the first showing of a message has to 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from swapper.telegram.agent.base import Event, Progress, Text, Thinking
 from swapper.telegram.api import Api, ApiTrouble, Flooded, Refused
@@ -33,8 +33,21 @@ _LOG = logging.getLogger(__name__)
 class Live:
     """The preview of one answer."""
 
-    def __init__(self, api: Api, delivery: Delivery, lane: Lane, head: int, reply_to: int) -> None:
+    def __init__(
+        self, api: Api, delivery: Delivery, lane: Lane, head: int, reply_to: int, give_up: Callable[[], None]
+    ) -> None:
+        """Show nothing yet.
+
+        Args:
+            api: Where drafts are shown and messages changed.
+            delivery: By which a message is sent that is then changed.
+            lane: Where.
+            head: Which update's answer it is.
+            reply_to: The message that it answers; 0: none.
+            give_up: Called where it is not known whether that message is there: no answer could take its place.
+        """
         self._api = api
+        self._give_up = give_up
         self._delivery = delivery
         self._lane = lane
         self._head = head
@@ -113,6 +126,7 @@ class Live:
                 shown = piece.html
             except Uncertain as uncertain:
                 self._uncertain = uncertain
+                self._give_up()
                 return
             except Refused as refused:
                 _LOG.info("no preview in %s: %s", self._lane, refused)

@@ -44,6 +44,7 @@ _ARGUMENTS = {
     "getfile": {"file_id"},
 }
 _OBJECTS = {"allowed_updates", "commands", "link_preview_options", "reply_markup", "reply_parameters"}
+_HARMLESS = {"Not Found", "Bad Request: message is not modified"}
 
 type Json = dict[str, Any]
 
@@ -184,7 +185,7 @@ class BotApi:
     def _refuse(self, method: str, refusal: Refusal) -> web.Response:
         if refusal.code == 429:
             self.exceeded += 1
-        elif refusal.code != 409 and method in _ARGUMENTS:
+        elif refusal.code != 409 and method in _ARGUMENTS and str(refusal) not in _HARMLESS:
             self.refused.append(f"{method}: {refusal}")
         body: Json = {"ok": False, "error_code": refusal.code, "description": str(refusal)}
         if refusal.parameters:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 
-from swapper.telegram.agent.base import Event, Failed, Finished, Progress, Request, Text, Thinking
+from swapper.telegram.agent.base import Event, Failed, Finished, Progress, Request, Thinking
 from swapper.telegram.agent.messages import messages
+from swapper.telegram.agent.thoughts import Thoughts
 
 SILENCE = 900.0
 """Seconds without a byte after which an answer is given up. The router says every few seconds what one waits for."""
@@ -84,10 +85,13 @@ def failure(model: str, body: str) -> Failed:
 
 async def _events(response: aiohttp.ClientResponse, model: str) -> AsyncIterator[Event]:
     """A stream of server-sent events (HTML Standard, 9.2) as events of the answer; comments are progress."""
+    thoughts = Thoughts()
     async for line in _lines(response):
         if line.startswith(":"):
             yield Progress(line[1:].strip())
         elif line.startswith("data:") and (data := line[5:].strip()) == "[DONE]":
+            for event in thoughts.end():
+                yield event
             yield Finished()
             return
         elif line.startswith("data:"):
@@ -99,8 +103,8 @@ async def _events(response: aiohttp.ClientResponse, model: str) -> AsyncIterator
             delta = choices[0].get("delta") or {}
             if thought := delta.get("reasoning_content") or delta.get("reasoning"):
                 yield Thinking(thought)
-            if text := delta.get("content"):
-                yield Text(text)
+            for event in thoughts.feed(delta.get("content") or ""):
+                yield event
     yield failure(model, '{"error": {"code": "engine_broke_off", "message": "the stream ended without [DONE]"}}')
 
 
