@@ -8,6 +8,7 @@ Once with nothing stored, and once with so many messages stored in a thousand ch
 import argparse
 import contextlib
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from swapper.telegram.agent.base import Turn
@@ -36,8 +37,18 @@ def fill(messages: int) -> None:
     house.run("chown", "-R", "swapper-telegram:", str(rig.STATE))
 
 
-def once(telegram: BotApi) -> tuple[float, float, float, Held]:
-    """Seconds that a start and an answer take, and the same answer from port 8000; and what is held then."""
+@dataclass(frozen=True, slots=True)
+class Once:
+    """One run: seconds until READY, for an answer, and for the same from port 8000; and what is held then."""
+
+    start: float
+    answer: float
+    asked: float
+    held: Held
+
+
+def once(telegram: BotApi) -> Once:
+    """Start it, ask, and stop it."""
     began = time.perf_counter()
     rig.start()
     started = time.perf_counter() - began
@@ -51,16 +62,17 @@ def once(telegram: BotApi) -> tuple[float, float, float, Held]:
     asked = time.perf_counter() - began
     held = Held.by(house.main_pid(rig.SERVICE))
     house.run("systemctl", "stop", rig.SERVICE)
-    return started, answered, asked, held
+    return Once(started, answered, asked, held)
 
 
 def show(name: str, rounds: int, telegram: BotApi) -> None:
     """Measure so often, and print."""
     once(telegram)
     found = [once(telegram) for _ in range(rounds)]
-    start, answer, asked = (figures.Series.of(row[index] for row in found) for index in range(3))
-    held = figures.Series.of(row[3].rss for row in found)
-    private = figures.Series.of(row[3].private for row in found)
+    start, answer = figures.Series.of(one.start for one in found), figures.Series.of(one.answer for one in found)
+    asked = figures.Series.of(one.asked for one in found)
+    held = figures.Series.of(one.held.rss for one in found)
+    private = figures.Series.of(one.held.private for one in found)
     print(f"{name}:")
     print(f"  start until READY   {start.text(1000, 0)} ms")
     print(f"  an answer           {answer.text(1000, 0)} ms; from port 8000 {asked.text(1000, 0)} ms")
