@@ -39,6 +39,7 @@ def files() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def _installed() -> Iterator[None]:
+    run("dpkg", "--purge", "swapper-telegram")  # which is nowhere without the same version of this one
     run("dpkg", "--install", deb())
     yield
     run("systemctl", "stop", "llama@*.service", "speech@*.service", check=False)
