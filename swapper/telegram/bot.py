@@ -6,9 +6,10 @@ import logging
 import secrets
 import socket
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -93,7 +94,12 @@ class Bot:
         """What is served on port 4000 because of the chat."""
         webhook = self._given.settings.webhook
         if webhook is not None:
-            yield webhook_route(webhook.path, self._secret, lambda updates: self._intake.result().take(updates))
+            yield webhook_route(webhook.path, self._secret, self._called)
+
+    def _called(self, updates: Sequence[Mapping[str, Any]]) -> None:
+        if not self._intake.done():
+            raise web.HTTPServiceUnavailable  # it is not known yet who the bot is; Telegram calls again
+        self._intake.result().take(updates)
 
     async def work(self) -> None:
         """Connect to Telegram, take up what an earlier process left, and take in what comes."""

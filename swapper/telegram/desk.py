@@ -129,6 +129,8 @@ class Desk:
             await self._interrupted(lane, head)
         except Refused as refused:
             _LOG.warning("update %d in %s: %s", head, lane, refused)
+            if not refused.gone:
+                await self._last_word(lane, head, _DEFECT)
         except (asyncio.CancelledError, TokenRefused):
             self._office.inbox.leave(items)
             raise
