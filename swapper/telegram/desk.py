@@ -90,8 +90,8 @@ class Desk:
     async def _work(self, lane: Lane) -> None:
         try:
             while (item := self._office.inbox.next(lane)) is not None:
+                await self._settle(lane, item.id)
                 if items := await self._complete(item):
-                    await self._settle(lane, items[0].id)
                     running = self._running[lane] = Running(items[0].id)
                     await self._one(items, running)
                     del self._running[lane]
@@ -119,7 +119,8 @@ class Desk:
         """Work on one update, or an album, until it is done."""
         first = items[0]
         lane, head = first.lane, first.id
-        self._office.inbox.begin(items)
+        if not self._office.inbox.begin(items):
+            return
         try:
             if first.attempts >= ATTEMPTS:
                 await self._interrupted(lane, head)

@@ -87,6 +87,14 @@ def test_an_end_in_good_order_does_not_count_as_an_attempt(inbox: Inbox) -> None
     assert inbox.item(1).attempts == 1
 
 
+def test_what_was_given_up_is_not_begun(inbox: Inbox) -> None:
+    inbox.take_in(update(1), ADA)
+    item = inbox.item(1)
+    inbox.done(inbox.earlier(ADA, 2))
+    assert not inbox.begin([item])
+    assert inbox.waiting() == 0
+
+
 def test_an_album_that_was_begun_is_the_same_after_a_restart(inbox: Inbox) -> None:
     for number in (1, 2):
         inbox.take_in(update(number), ADA, album="A")

@@ -94,14 +94,12 @@ class Inbox:
         )
         return [_item(row) for row in self._database.rows(query, *_key(item.lane), item.album, item.head)]
 
-    def begin(self, items: Sequence[Item]) -> None:
-        """Work on these begins, again or for the first time; they are answered together."""
+    def begin(self, items: Sequence[Item]) -> bool:
+        """Work on these begins, again or for the first time; they are answered together. False: they were given up."""
+        statement = "UPDATE updates SET state = 'begun', head = ?, attempts = attempts + 1 WHERE id = ? AND state != 'done'"
         with self._database.transaction():
-            for item in items:
-                self._database.do(
-                    "UPDATE updates SET state = 'begun', head = ?, attempts = attempts + 1 WHERE id = ?",
-                    *(items[0].id, item.id),
-                )
+            changed = [self._database.do(statement, items[0].id, item.id) for item in items]
+        return bool(changed[0])
 
     def leave(self, items: Iterable[Item]) -> None:
         """The process ends in good order: that it began with these is held against nobody."""
