@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from swapper.telegram import albums
-from swapper.telegram.agent.base import Event, Failed, Finished, Request, Spoken, Turn
+from swapper.telegram.agent.base import Event, Failed, Finished, Medium, Request, Spoken, Turn
 from swapper.telegram.api import Refused
 from swapper.telegram.catalog import NoModels
 from swapper.telegram.incoming import Message
@@ -57,8 +57,11 @@ async def question(office: Office, message: Message, head: int) -> Question:
     attachments, notes = message.attachments, []
     if len(attachments) > albums.MOST:
         notes.append(f"I look at the first {albums.MOST} of these {len(attachments)} only.")
-    folder = office.conversations.folder(message.lane)
-    media, complaints = await collect(office.collector, attachments[: albums.MOST], folder)
+    media: tuple[Medium, ...] = ()
+    complaints: tuple[str, ...] = ()
+    if attachments:
+        folder = office.conversations.folder(message.lane)
+        media, complaints = await collect(office.collector, attachments[: albums.MOST], folder)
     return Question(
         lane=message.lane,
         head=head,

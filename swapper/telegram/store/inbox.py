@@ -96,7 +96,9 @@ class Inbox:
 
     def begin(self, items: Sequence[Item]) -> bool:
         """Work on these begins, again or for the first time; they are answered together. False: they were given up."""
-        statement = "UPDATE updates SET state = 'begun', head = ?, attempts = attempts + 1 WHERE id = ? AND state != 'done'"
+        statement = (
+            "UPDATE updates SET state = 'begun', head = ?, attempts = attempts + 1 WHERE id = ? AND state != 'done'"
+        )
         with self._database.transaction():
             changed = [self._database.do(statement, items[0].id, item.id) for item in items]
         return bool(changed[0])
