@@ -23,7 +23,8 @@ class Access:
     def open_to(self, sender: int, lane: Lane) -> bool:
         """Whether this person is answered here: users anywhere, others in groups that were let in."""
         named = self.settings.users | self.settings.groups
-        return any(number in named or number in self.paired for number in (sender, lane.chat))
+        numbers = (sender,) if lane.private else (sender, lane.chat)
+        return any(number in named or number in self.paired for number in numbers)
 
 
 class Strangers:

@@ -23,6 +23,7 @@ def test_users_are_answered_anywhere_and_groups_let_their_members_in() -> None:
     assert access.open_to(1, Lane(-8, 3))
     assert not access.open_to(1, Lane(-9))
     assert not access.open_to(7, Lane(7)), "a group's number is nobody's"
+    assert not access.open_to(1, Lane(42)), "a chat is as good as who speaks in it"
 
 
 def test_a_stranger_is_told_once_an_hour() -> None:
