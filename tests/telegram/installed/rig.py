@@ -54,18 +54,19 @@ def words() -> str:
 
 def get(path: str) -> tuple[int, str]:
     """Ask port 4000."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:4000{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+    return _ask(urllib.request.Request(f"http://127.0.0.1:4000{path}"))
 
 
 def post(path: str, body: object, headers: dict[str, str]) -> int:
     """Call port 4000; the status."""
     request = urllib.request.Request(f"http://127.0.0.1:4000{path}", json.dumps(body).encode(), headers)
+    return _ask(request)[0]
+
+
+def _ask(request: urllib.request.Request) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return int(answer.status)
+            return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code, error.read().decode()
