@@ -21,11 +21,13 @@ DOWN: dict[str, frozenset[str]] = {
     "conversations": frozenset(),
     "nvidia": frozenset(),
     "speech": frozenset(),
+    "outside": frozenset(),
+    "client": frozenset(),
     "host": frozenset({"core"}),
     "simulate": frozenset({"core", "config"}),
-    "telegram": frozenset({"client", "config", "host"}),
+    "telegram": frozenset({"client", "config", "host", "outside"}),
     "ctl": frozenset({"config", "simulate", "telegram"}),
-    "router": frozenset({"core", "config", "engines", "generator", "host", "profiles"}),
+    "router": frozenset({"core", "config", "engines", "generator", "host", "outside", "profiles"}),
 }
 """Each room, and the rooms below it that it may import."""
 

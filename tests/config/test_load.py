@@ -9,7 +9,7 @@ import pytest
 
 from swapper.config import Bytes, Config, GpuSettings, Model, Share
 from swapper.core.model import WHOLE, Demand, Policy
-from swapper.router.media.addresses import Allowed
+from swapper.outside.addresses import Allowed
 from tests.config.conftest import Load
 
 SHIPPED = Path(__file__).parents[2] / "config" / "swapper.yaml"

@@ -16,8 +16,8 @@ import pytest
 from aiohttp import web
 
 from swapper.config import Media
+from swapper.outside.addresses import Allowed, is_public
 from swapper.router.errors import ApiError
-from swapper.router.media.addresses import Allowed, is_public
 from swapper.router.media.fetch import MediaFetcher
 from swapper.router.media.types import sniff
 from swapper.router.wire.body import Spool
@@ -205,7 +205,7 @@ async def test_a_name_is_resolved_once_and_connected_to_as_resolved(tmp_path: Pa
             site.resolved.append(host)
             return ["127.0.0.1"] if len(site.resolved) == 1 else ["127.0.0.2"]
 
-        fetcher._session.connector._resolver._look_up = rebinding  # type: ignore[union-attr]
+        fetcher._door._session.connector._resolver._look_up = rebinding  # type: ignore[union-attr]
         url = f"http://rebind.test:{site.port}/type/image/png"
         assert await _outcome(fetcher, url) == "image/png"
         assert site.resolved == ["rebind.test"]

@@ -1,9 +1,9 @@
-"""Which addresses the router may fetch media from.
+"""Which addresses of the outside may be fetched from.
 
-A URL in a request is a stranger's wish, and the router sits where strangers do not: next to engines, to its own
-operation endpoints and to the rest of a private network. So an address must be one of the public internet, in whatever
-notation it hides, unless `media.allow` names it. IANA's special-purpose registries are behind `ipaddress.is_global`;
-what is embedded in an IPv6 address (mapped, 6to4, NAT64, Teredo) is judged by itself.
+A URL in a request is a stranger's wish, and who fetches it sits where strangers do not: next to engines, to the
+router's operation endpoints and to the rest of a private network. So an address must be one of the public internet, in
+whatever notation it hides, unless it is allowed by name. IANA's special-purpose registries are behind
+`ipaddress.is_global`; what is embedded in an IPv6 address (mapped, 6to4, NAT64, Teredo) is judged by itself.
 """
 
 import ipaddress
@@ -43,7 +43,7 @@ def is_public(address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One line of `media.allow`: a host name or a network, and a port if only that one is meant."""
+    """One entry of what is allowed: a host name or a network, and a port if only that one is meant."""
 
     host: str | None
     network: Network | None
@@ -60,7 +60,7 @@ class _Entry:
 
 
 class Allowed:
-    """`media.allow`: what may be fetched although it is private.
+    """What may be fetched although it is private.
 
     Entries are host names, addresses and networks (`10.1.2.0/24`), each with `:port` if only that port is meant; IPv6
     with a port stands in brackets.

@@ -1,0 +1,1 @@
+"""Fetching what somebody names by URL: from addresses that may be, over connections to those very addresses."""
