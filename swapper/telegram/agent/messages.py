@@ -24,7 +24,7 @@ def messages(request: Request) -> list[dict[str, object]]:
         OSError: A file of the last turn is not there any more.
     """
     *earlier, last = request.turns
-    system: list[Part] = [{"role": "system", "content": request.system}] if request.system else []
+    system: list[dict[str, object]] = [{"role": "system", "content": request.system}] if request.system else []
     return [*system, *map(_earlier, earlier), {"role": last.role, "content": _content(last)}]
 
 
