@@ -99,7 +99,7 @@ class Delta:
         thought: Of the reasoning before it.
         calls: Of the tools that are called.
         finish: Why it ends, in the last one that says so.
-        tokens: What the whole request took, prompt included, where that is told.
+        tokens: How many were written, in the last part of an answer, where that is told.
     """
 
     text: str = ""
@@ -240,8 +240,10 @@ def refusal(text: str, status: int) -> RouterError:
         error = error.get("error", error)
         if isinstance(error, str):
             return RouterError("error", error, status=status)
-        code, message = str(error.get("code") or "error"), str(error.get("message") or "")
-        return RouterError(code, message, str(error.get("hint") or ""), status)
+        code = error.get("code")
+        # Engines have a number there, and their word for it beside.
+        code = code if code and isinstance(code, str) else error.get("type") or "error"
+        return RouterError(str(code), str(error.get("message") or ""), str(error.get("hint") or ""), status)
     except (ValueError, AttributeError):
         return RouterError("error", text[:500], status=status)
 
@@ -260,7 +262,7 @@ def delta(chunk: Mapping[str, Any]) -> Delta:
         for call in said.get("tool_calls") or ()
     )
     thought = said.get("reasoning_content") or said.get("reasoning") or ""
-    tokens = int((chunk.get("usage") or {}).get("total_tokens") or 0)
+    tokens = int((chunk.get("usage") or {}).get("completion_tokens") or 0)
     return Delta(said.get("content") or "", thought, calls, choice.get("finish_reason") or "", tokens)
 
 

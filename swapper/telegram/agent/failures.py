@@ -43,4 +43,6 @@ def told(error: RouterError, model: str) -> Failed:
 
 def words(error: RouterError) -> tuple[str, str]:
     """What happened, with `{model}` in it, and what to do, in words for people."""
+    if error.code == "exceed_context_size_error" or "context length" in error.message:
+        return "This conversation is too long for {model}.", "/new begins another one."
     return _WORDS.get(error.code, ("{model} could not answer that.", "Try /retry, or choose another with /model."))

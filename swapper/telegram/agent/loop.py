@@ -1,0 +1,98 @@
+"""The agent with tools: chat completions, between which tools are called, as far as `limits.py` allows.
+
+    media of the question that the model does not take itself ─> text ─┐
+    completion ─> calls? ─> tools, side by side ─> results as material ─┴─> completion … ─> answer ─> spoken, if wished
+
+Recordings and pictures of the question become text first, and not when the model asks for it: what hears and sees is a
+model of its own, so asking back and forth would be a swap more for each of them. Tools are for all else: another look,
+something sent earlier, a page. A model that knows no tools so lacks little, and one whose engine refuses tools or
+pictures is asked once more without.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+from swapper.client import Router, RouterError
+from swapper.outside.door import Door
+from swapper.telegram.agent.answering import Answering, Asked, GaveUpError
+from swapper.telegram.agent.base import Event, Failed, Finished, Request
+from swapper.telegram.agent.choose import Wished
+from swapper.telegram.agent.failures import DEFECT, FILE_GONE, TOO_LONG, told
+from swapper.telegram.agent.limits import Limits
+from swapper.telegram.agent.manners import Manner, less, most
+from swapper.telegram.agent.tools.base import Bench
+
+_LOG = logging.getLogger(__name__)
+
+
+class ToolAgent:
+    """Answers by a bounded loop of completions and tools."""
+
+    def __init__(
+        self, router: Router, door: Door, folder: Path, wished: Wished | None = None, limits: Limits | None = None
+    ) -> None:
+        """Know whom to ask.
+
+        Args:
+            router: Has the models.
+            door: To web pages (`tools.page.page_door`); is the caller's to close.
+            folder: Where spoken answers are put.
+            wished: Configured models that hear, see and speak.
+            limits: Of one answer.
+        """
+        self.bench = Bench(router, door, folder, wished or Wished())
+        self._limits = limits or Limits()
+        self._manners: dict[str, Manner] = {}
+
+    async def answer(self, request: Request) -> AsyncGenerator[Event]:
+        """The answer's events, as `agent.base` says."""
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        # In a task of its own, which is cancelled where this iterator is closed: tools work side by side in it.
+        work = asyncio.create_task(self._work(request, events.put_nowait), name=f"answer of {request.model}")
+        try:
+            ended = False
+            while not ended:
+                event = await events.get()
+                ended = isinstance(event, Finished | Failed)
+                yield event
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+
+    async def _work(self, request: Request, tell: Callable[[Event], None]) -> None:
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                noted = await self._attempts(request, tell)
+        except TimeoutError:
+            _LOG.error("%s was not ready within %g s", request.model, self._limits.seconds)
+            tell(Failed(*TOO_LONG))
+        except RouterError as error:
+            tell(told(error, request.model))
+        except GaveUpError as error:
+            _LOG.warning("%s gave up: %s", request.model, error)
+            tell(error.failed)
+        except OSError as error:
+            _LOG.error("a file of the conversation cannot be used: %s", error)
+            tell(Failed(*FILE_GONE))
+        except Exception:  # noqa: BLE001 - the chat is told, whatever it was
+            _LOG.exception("a defect, while %s answered", request.model)
+            tell(Failed(*DEFECT))
+        else:
+            tell(noted)
+
+    async def _attempts(self, request: Request, tell: Callable[[Event], None]) -> Finished:
+        """Answer in the manner that this model is known to take, or in a simpler one."""
+        models = await self.bench.router.models()
+        manner = self._manners.get(request.model) or most(models, request.model)
+        answering = Answering(self.bench, self._limits, Asked(request, models), tell)
+        while True:
+            try:
+                return await answering.answer(manner)
+            except RouterError as error:
+                simpler = None if answering.begun else less(manner, error)
+                if simpler is None:
+                    raise
+                _LOG.info("%s is asked once more, %s: %s", request.model, simpler, error)
+                manner = self._manners[request.model] = simpler
