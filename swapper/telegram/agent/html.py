@@ -28,7 +28,7 @@ class _Reader(HTMLParser):
         self._titled = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "title" and not self.title:
+        if tag == "title" and not self.title and self._hidden in ([], ["head"]):
             self._titled = True
         elif self._hidden or tag in _HIDDEN:
             if tag in _HIDDEN:

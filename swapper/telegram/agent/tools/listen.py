@@ -39,7 +39,7 @@ LONGEST = 3600
 CONVERSION_SECONDS = 120.0
 
 _WAV = "audio/wav"
-_RAW = re.compile(r"\A\s*language\s+\S+\s*<asr_text>")
+_RAW = re.compile(r"\A\s*language\s+[^\s<]+\s*<asr_text>")
 
 
 class TranscribeAudio:
