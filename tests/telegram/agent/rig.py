@@ -1,0 +1,134 @@
+"""The agent against the installed router and real llama-servers: models, files, and what an answer was."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from swapper.client import Router
+from swapper.outside.addresses import Allowed
+from swapper.telegram.agent.base import Event, Failed, Finished, Medium, Progress, Request, Text, Thinking, Turn
+from swapper.telegram.agent.choose import Wished
+from swapper.telegram.agent.limits import Limits
+from swapper.telegram.agent.loop import ToolAgent
+from swapper.telegram.agent.tools.page import page_door
+from tests.job.house import MODELS, write_gguf
+from tests.lab import gguf, media
+from tests.media import sight
+
+URL = "http://127.0.0.1:8000"
+TEMPLATE = Path(__file__).parents[2] / "clients" / "tools.jinja"
+STUBBORN, STRICT = "stubborn.jinja", "strict.jinja"
+
+CONFIG = f"""
+models:
+  talker: {{engine: llama, model: talker.gguf, context: 65536}}
+  eye: {sight.EYE.replace("4096", "16384")}
+  ear: {sight.EAR}
+  slow: {{engine: llama, model: slow.gguf, context: 4096, args: [-lm, none]}}
+  caller: {{engine: llama, model: caller.gguf, context: 65536, args: [--chat-template-file, {MODELS / "tools.jinja"}]}}
+  stubborn: {{engine: llama, model: stubborn.gguf, context: 65536, args: [--chat-template-file, {MODELS / STUBBORN}]}}
+  strict: {{engine: llama, model: strict.gguf, context: 65536, args: [--chat-template-file, {MODELS / STRICT}]}}
+  blind: {{engine: llama, model: talker.gguf, context: 65536, capabilities: [chat, vision]}}
+"""
+
+BOTH = "Both were done."
+"""What `caller` says after its two tools."""
+
+
+def write_models() -> None:
+    """The files that `CONFIG` names."""
+    sight.write_models()
+    write_gguf("talker")
+    write_gguf("strict")
+    write_gguf("slow", size_mb=1500)
+    template = TEMPLATE.read_text()
+    (MODELS / "tools.jinja").write_text(template)
+    # One that calls its tool again, whatever came of it.
+    (MODELS / STUBBORN).write_text(template.replace("<|then|>", ""))
+    refusal = "{%- if tools %}{{ raise_exception('tools are not supported') }}{% endif -%}"
+    (MODELS / STRICT).write_text(refusal + template)
+    calls = [call("describe_image", id="i1"), call("models_status")]
+    gguf.write_model(MODELS / "caller.gguf", "\n".join(calls), then=BOTH)
+    gguf.write_model(MODELS / "stubborn.gguf", call("models_status"))
+
+
+def call(name: str, **arguments: object) -> str:
+    """A call as `tools.jinja` has it."""
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+
+
+def voice(folder: Path, sound: bytes = b"", mime: str = "audio/wav") -> Medium:
+    """A recording."""
+    path = folder / "voice"
+    path.write_bytes(sound or media.wav())
+    return Medium("audio", mime, "voice.ogg" if mime == "audio/ogg" else "voice.wav", path)
+
+
+def photo(folder: Path, name: str = "photo.png") -> Medium:
+    """A picture."""
+    path = folder / name
+    path.write_bytes(media.png())
+    return Medium("image", "image/png", name, path)
+
+
+@dataclass
+class Answer:
+    """What came of a question."""
+
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The answer."""
+        return "".join(event.text for event in self.events if isinstance(event, Text))
+
+    @property
+    def thoughts(self) -> str:
+        """The reasoning."""
+        return "".join(event.text for event in self.events if isinstance(event, Thinking))
+
+    @property
+    def progress(self) -> list[str]:
+        """What was said meanwhile."""
+        return [event.text for event in self.events if isinstance(event, Progress)]
+
+    @property
+    def noted(self) -> tuple[Turn, ...]:
+        """What is to be remembered; the test fails where the answer failed."""
+        assert isinstance(self.events[-1], Finished), self.events[-1]
+        return self.events[-1].noted
+
+    @property
+    def failed(self) -> Failed:
+        """What went wrong; the test fails where nothing did."""
+        assert isinstance(self.events[-1], Failed), self.events[-1]
+        return self.events[-1]
+
+
+@contextlib.asynccontextmanager
+async def router(url: str = URL) -> AsyncIterator[Router]:
+    """A client of the router."""
+    async with aiohttp.ClientSession() as session:
+        yield Router(session, url)
+
+
+@contextlib.asynccontextmanager
+async def agent(
+    folder: Path, wished: Wished | None = None, limits: Limits | None = None, url: str = URL
+) -> AsyncIterator[ToolAgent]:
+    """An agent."""
+    async with router(url) as client:
+        door = page_door(Allowed())
+        try:
+            yield ToolAgent(client, door, folder, wished, limits)
+        finally:
+            await door.close()
+
+
+async def answered(asked: ToolAgent, model: str, *turns: Turn, speak: bool = False) -> Answer:
+    """Ask, and take the whole answer."""
+    return Answer([event async for event in asked.answer(Request(model, "Be kind.", turns, speak))])
