@@ -8,11 +8,12 @@ from swapper.telegram.agent.base import Failed, Turn
 from swapper.telegram.agent.board import Board
 from swapper.telegram.agent.marks import data
 from swapper.telegram.agent.shelf import Item, Shelf
-from swapper.telegram.agent.tools.base import Bench, ToolError
+from swapper.telegram.agent.tools.base import Bench, NobodyError, ToolError
 from swapper.telegram.agent.tools.listen import hear
 from swapper.telegram.agent.tools.look import DESCRIBE, look
 
 _MISSING = "Add one to the models of this server, or send it as text."
+_UNREADABLE = "Send it in another form, or write what it says."
 _UNHEARD = "Say it once more, closer to the microphone, or write it."
 
 
@@ -57,8 +58,8 @@ class Senses:
             first = errors.exceptions[0]
             if not isinstance(first, ToolError):
                 raise first from errors
-            said = str(first)
-            raise give_up(Failed("unreadable", f"{said[:1].upper()}{said[1:]}.", _MISSING)) from errors
+            hint = _MISSING if isinstance(first, NobodyError) else _UNREADABLE
+            raise give_up(Failed("unreadable", str(first), hint)) from errors
         return [*self._heard(recordings, room, give_up), *self._seen(pictures, room)]
 
     async def _hear(self, item: Item) -> None:

@@ -62,7 +62,7 @@ class Shelf:
             if item.id == name.strip().strip("[]") and item.medium.kind == kind:
                 return item
         there = ", ".join(self.ids(kind)) or "none"
-        raise LookupError(f"there is no {kind} {name[:20]!r}; there are: {there}")
+        raise LookupError(f"There is no {kind} {name[:20]!r}; there are: {there}.")
 
 
 def plain(name: str) -> str:

@@ -19,6 +19,7 @@ from tests.lab import media
 from tests.telegram.agent.rig import (
     BOTH,
     CONFIG,
+    Answer,
     agent,
     answered,
     photo,
@@ -238,9 +239,10 @@ async def test_failures_are_said_in_plain_words(tmp_path: Path) -> None:
     assert (away.code, away.message) == ("router_unreachable", "The model server does not answer.")
 
 
-async def test_thoughts_come_apart_from_the_answer(tmp_path: Path) -> None:
-    async with agent(tmp_path) as asked:
-        answer = await answered(asked, "talker", Turn("user", "THINK"))
+async def test_thoughts_come_apart_from_the_answer() -> None:
+    async with router() as client:
+        events = [event async for event in PlainAgent(client).answer(Request("talker", "", (Turn("user", "THINK"),)))]
+    answer = Answer(events)
     assert "Hmm" in answer.thoughts
     assert answer.text.strip() == sentence("talker")
 

@@ -22,14 +22,18 @@ MOST_TEXT = 100_000
 type Arguments = Mapping[str, Any]
 
 _NOBODY = {
-    Sense.HEARS: "no model here can transcribe speech",
-    Sense.SEES: "no model here can see pictures",
-    Sense.SPEAKS: "no model here can speak",
+    Sense.HEARS: "No model here can transcribe speech.",
+    Sense.SEES: "No model here can see pictures.",
+    Sense.SPEAKS: "No model here can speak.",
 }
 
 
 class ToolError(Exception):
-    """A tool did not do what it was asked for. The text says why, for the model and for people."""
+    """A tool did not do what it was asked for. The text says why, as a sentence for the model and for people."""
+
+
+class NobodyError(ToolError):
+    """There is no model for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,12 @@ class Bench:
         """The model for something.
 
         Raises:
-            ToolError: There is none.
+            NobodyError: There is none.
             RouterError: The router cannot be asked.
         """
         found = who(await self.router.models(), sense, self.wished.of(sense))
         if found is None:
-            raise ToolError(_NOBODY[sense])
+            raise NobodyError(_NOBODY[sense])
         return found
 
 
@@ -133,7 +137,7 @@ def text(arguments: Arguments, name: str, usual: str | None = None, most: int = 
     if found is None or found == "":
         found = usual
     if not isinstance(found, str):
-        raise ToolError(f"{name!r} has to be a text")
+        raise ToolError(f"{name!r} has to be a text.")
     return found[:most]
 
 
@@ -158,7 +162,7 @@ async def content(file: Medium) -> bytes:
     try:
         return await asyncio.to_thread(file.path.read_bytes)
     except OSError as error:
-        raise ToolError(f"{file.name} is not there any more") from error
+        raise ToolError(f"{file.name} is not there any more.") from error
 
 
 async def gather(stream: AsyncGenerator[Heard], doing: str, say: Say) -> str:

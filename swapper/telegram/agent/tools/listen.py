@@ -111,7 +111,7 @@ async def to_wav(recording: Medium, instead_of: RouterError | None = None) -> by
     if program is None:
         if instead_of is not None:
             raise instead_of
-        raise ToolError("there is no program here that converts recordings (ffmpeg)")
+        raise ToolError("There is no program here that converts recordings (ffmpeg).")
     # A file may name others, as playlists do: by this protocol only standard input is read (ffmpeg-protocols(1)).
     words = (program, "-nostdin", "-v", "error", "-protocol_whitelist", "fd", "-i", "fd:", "-vn", "-t", str(LONGEST),
              "-ac", "1", "-ar", str(RATE), "-f", "s16le", "pipe:1")  # fmt: skip
@@ -123,14 +123,14 @@ async def to_wav(recording: Medium, instead_of: RouterError | None = None) -> by
         async with asyncio.timeout(CONVERSION_SECONDS):
             samples, complaint = await process.communicate()
     except TimeoutError as error:
-        raise ToolError(f"{recording.name} takes too long to convert") from error
+        raise ToolError(f"{recording.name} takes too long to convert.") from error
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode or not samples:
         why = complaint.decode(errors="replace").strip().rpartition("\n")[2].rpartition(": ")[2]
-        raise ToolError(f"{recording.name} is no recording that can be read: {why[:100]}")
+        raise ToolError(f"{recording.name} is no recording that can be read: {why[:100]}.")
     return _wav(samples)
 
 

@@ -93,5 +93,5 @@ async def _ask(bench: Bench, model: str, pictures: Sequence[Medium], question: s
     messages = [{"role": "system", "content": _RULE}, {"role": "user", "content": parts}]
     seen = await gather(bench.router.chat({"model": model, "messages": messages}), doing, say)
     if not seen:
-        raise ToolError(f"{model} had nothing to say about it")
+        raise ToolError(f"{model} had nothing to say about it.")
     return seen

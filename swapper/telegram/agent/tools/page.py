@@ -64,9 +64,9 @@ async def fetch(door: Door, url: str) -> str:
     except (RefusedError, RedirectError) as error:
         raise ToolError(str(error)) from error
     except TimeoutError as error:
-        raise ToolError(f"{short(url)} did not come within {SECONDS:g} s") from error
+        raise ToolError(f"{short(url)} did not come within {SECONDS:g} s.") from error
     except (ClientError, OSError) as error:
-        raise ToolError(f"{short(url)} cannot be fetched: {error}") from error
+        raise ToolError(f"{short(url)} cannot be fetched: {error}.") from error
     page = body.decode(charset(said, body), errors="replace")
     if kind not in _PAGES:
         return page
@@ -78,11 +78,11 @@ async def _body(url: str, answer: ClientResponse) -> tuple[str, bytes]:
     """The media type, and as much of the page as is read."""
     kind = answer.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
     if answer.status != 200:
-        raise ToolError(f"{short(url)} answers {answer.status}")
+        raise ToolError(f"{short(url)} answers {answer.status}.")
     if kind not in _PAGES | _TEXTS and not kind.startswith("text/"):
-        raise ToolError(f"{short(url)} is {kind[:60]}, which is no text")
+        raise ToolError(f"{short(url)} is {kind[:60]}, which is no text.")
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise ToolError(f"{short(url)} comes in an encoding that was not asked for")
+        raise ToolError(f"{short(url)} comes in an encoding that was not asked for.")
     body = bytearray()
     async for block in answer.content.iter_chunked(64 * 1024):
         body += block

@@ -44,13 +44,13 @@ async def speak(bench: Bench, markdown: str, say: Say) -> Spoken:
     """
     words = speech.spoken(markdown)
     if not any(map(str.isalnum, words)):
-        raise ToolError("there is nothing in it that could be said")
+        raise ToolError("There is nothing in it that could be said.")
     model = await bench.who(Sense.SPEAKS)
     say(f"speaking with {model}")
     ogg = await bench.router.speech(model, words, voice=bench.wished.voice)
     length = speech.seconds(ogg)
     if length is None:
-        raise ToolError(f"{model} made something else than OGG/Opus")
+        raise ToolError(f"{model} made something else than OGG/Opus.")
     return Spoken(await asyncio.to_thread(_kept, ogg, bench.folder), length)
 
 
