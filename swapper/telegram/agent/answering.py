@@ -18,6 +18,7 @@ from swapper.telegram.agent.marks import data
 from swapper.telegram.agent.prompt import Message, beginning, compose, shown, system
 from swapper.telegram.agent.senses import Senses
 from swapper.telegram.agent.shelf import Item, Shelf
+from swapper.telegram.agent.thinking import Thoughts
 from swapper.telegram.agent.tools import TOOLS, Bench, Result, Tool, ToolError
 from swapper.telegram.agent.tools.speak import speak
 
@@ -146,19 +147,22 @@ class Answering:
             body["tools"] = [_described(tool) for tool in tools]
             body["tool_choice"] = "none" if budget.last else "auto"
         step, assembly = _Step(), Assembly(f"call{budget.steps}-")
-        say = self._board.line("model")
+        say, thoughts = self._board.line("model"), Thoughts()
         async with contextlib.aclosing(self._bench.router.chat(body)) as stream:
             async for heard in stream:
                 if isinstance(heard, Comment):
                     say(heard.text)
                     continue
-                self._pass_on(step, heard.text, heard.thought)
+                thought, text = thoughts.sort(heard.text)
+                self._pass_on(step, text, heard.thought + thought)
                 assembly.add(heard.calls)
                 step.tokens += heard.tokens
                 step.parts += 1
                 if step.parts > budget.left:
                     self._tell(Text(_CUT))
                     return step
+        thought, text = thoughts.end()
+        self._pass_on(step, text, thought)
         self._board.wipe("model")
         step.calls = assembly.calls()
         return step

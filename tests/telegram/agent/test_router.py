@@ -239,12 +239,13 @@ async def test_failures_are_said_in_plain_words(tmp_path: Path) -> None:
     assert (away.code, away.message) == ("router_unreachable", "The model server does not answer.")
 
 
-async def test_thoughts_come_apart_from_the_answer() -> None:
-    async with router() as client:
-        events = [event async for event in PlainAgent(client).answer(Request("talker", "", (Turn("user", "THINK"),)))]
-    answer = Answer(events)
-    assert "Hmm" in answer.thoughts
-    assert answer.text.strip() == sentence("talker")
+async def test_thoughts_come_apart_from_the_answer(tmp_path: Path) -> None:
+    asked = Turn("user", "THINK")
+    async with agent(tmp_path) as other, router() as client:
+        plain = Answer([event async for event in PlainAgent(client).answer(Request("talker", "", (asked,)))])
+        answers = [await answered(other, "talker", asked), plain]
+    for answer in answers:
+        assert (answer.thoughts, answer.text) == ("Hmm, hmm.", sentence("talker"))
 
 
 async def test_dialogues_do_not_mix(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from swapper.telegram.agent.html import charset, readable
 from swapper.telegram.agent.speech import seconds, spoken
+from swapper.telegram.agent.thinking import Thoughts
 from tests.lab import media
 
 
@@ -52,6 +53,20 @@ def test_an_answer_is_read_out_without_its_signs(markdown: str, words: str) -> N
 def test_a_long_answer_ends_with_a_sentence() -> None:
     assert spoken("One is 1.5 long. Two. Three is too long", 24) == "One is 1.5 long. Two."
     assert spoken("x" * 30, 10) == "x" * 10
+
+
+@pytest.mark.parametrize(("answer", "thought", "text"), [
+    ("<think>Hm.</think>\n\nYes.\n", "Hm.", "Yes.\n"), (" \n<think>a</b></think>c", "a</b>", "c"),
+    ("<thin air>", "", "<thin air>"),
+    ("Yes. <think>no</think>", "", "Yes. <think>no</think>"), ("<think>never closed</thi", "never closed</thi", ""),
+    ("<th", "", "<th"), ("", "", ""), ("<think></think>", "", ""),
+])  # fmt: skip
+def test_thoughts_are_told_apart_however_they_are_cut(answer: str, thought: str, text: str) -> None:
+    for size in (1, 2, 3, 5, 100):
+        thoughts = Thoughts()
+        parts = [thoughts.sort(answer[start : start + size]) for start in range(0, len(answer), size)]
+        parts.append(thoughts.end())
+        assert ("".join(part for part, _ in parts), "".join(part for _, part in parts)) == (thought, text)
 
 
 def test_how_long_a_recording_is() -> None:
