@@ -23,16 +23,18 @@ DOWN: dict[str, frozenset[str]] = {
     "speech": frozenset(),
     "outside": frozenset(),
     "client": frozenset(),
+    "keys": frozenset({"config"}),
+    "locality": frozenset(),
     "host": frozenset({"core"}),
     "simulate": frozenset({"core", "config"}),
-    "telegram": frozenset({"client", "config", "host", "outside"}),
+    "telegram": frozenset({"client", "config", "host", "keys", "locality", "outside"}),
     "ctl": frozenset({"config", "simulate", "telegram"}),
-    "router": frozenset({"core", "config", "engines", "generator", "host", "outside", "profiles"}),
+    "router": frozenset({"core", "config", "engines", "generator", "host", "keys", "locality", "outside", "profiles"}),
 }
 """Each room, and the rooms below it that it may import."""
 
 INSIDE_ROUTER: dict[str, frozenset[str]] = {
-    "wire": frozenset({"access", "errors", "gate", "keys", "routes", "runtime"}),
+    "wire": frozenset({"access", "errors", "gate", "routes", "runtime"}),
     "media": frozenset({"errors", "wire"}),
     "api": frozenset({"errors", "feed", "measured", "orders", "places", "routes", "runtime", "stats"}),
 }

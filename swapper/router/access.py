@@ -28,15 +28,14 @@ credentials mode: what the browser remembers is not lent to other pages; they sh
 "CORS protocol"; RFC 6454; RFC 6750; RFC 7617.)
 """
 
-import re
-import socket
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from swapper.config import KeySettings
+from swapper.keys import ANYBODY, NOBODY, Fingerprints, Key, Known, Secret, presented
+from swapper.locality import is_local, is_ours, is_own_page
 from swapper.router.errors import ApiError
 from swapper.router.gate import Gate
-from swapper.router.keys import ANYBODY, NOBODY, Fingerprints, Key, Known, Secret, presented
 from swapper.router.routes import Scope
 
 __all__ = [
@@ -57,7 +56,6 @@ EXPOSED = b"X-Request-Id, Retry-After, Server-Timing"
 PREFLIGHT_AGE = 7200
 """Seconds that a browser may remember a preflight's answer; none remembers longer."""
 
-_HOST = re.compile(rb"(?:([0-9A-Za-z_.-]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{0,5})?")
 _MOST_HOSTS = 64
 
 MAKE_KEYS = (
@@ -168,7 +166,7 @@ class Access:
 
     def _check_host(self, host: bytes) -> None:
         """Whether a page under this name can only be one of the port's own."""
-        if host and not self._is_ours(host):
+        if host and not is_ours(host, self._hosts):
             name = host[:200].decode(errors="replace")
             raise ApiError("host_refused", f"This port is not known as {name!r}, and such a request needs a key.",
                            "Use its address, or add the name to `router.hosts` in /etc/swapper/swapper.yaml, "
@@ -176,22 +174,8 @@ class Access:
         if len(self._known) < _MOST_HOSTS:
             self._known.add(host)
 
-    def _is_ours(self, host: bytes) -> bool:
-        match = _HOST.fullmatch(host)
-        if match is None:
-            return False
-        name, six = match.groups()
-        if six is not None:
-            return _is_address(socket.AF_INET6, six)
-        name = name.lower().removesuffix(b".")
-        return name == b"localhost" or name.endswith(b".localhost") or name in self._hosts or _is_address(
-            socket.AF_INET, name)  # fmt: skip
-
     def _check_origin(self, origin: bytes, host: bytes) -> None:
-        own = host.lower()
-        if own and origin.lower() in (b"http://" + own, b"https://" + own):
-            return
-        if not self._allowed(origin):
+        if not is_own_page(origin, host) and not self._allowed(origin):
             name = origin[:200].decode(errors="replace")
             raise ApiError("origin_refused", f"Web pages of {name!r} may not use this port.",
                            "To let them, add the origin to `router.origins` in /etc/swapper/swapper.yaml, "
@@ -199,29 +183,6 @@ class Access:
 
     def _allowed(self, origin: bytes) -> bool:
         return bool(self._origins) and origin != b"null" and (self._any_origin or origin.lower() in self._origins)
-
-
-def is_local(sockname: object) -> bool:
-    """Whether what comes in on a socket is from this machine.
-
-    Args:
-        sockname: What `getsockname()` says: a path or name for a unix socket, else address, port and more.
-    """
-    if isinstance(sockname, str | bytes):
-        return True
-    host = sockname[0] if isinstance(sockname, tuple) and sockname else None
-    if not isinstance(host, str):
-        return False  # of other families, such as a virtual machine's
-    address = host.removeprefix("::ffff:")
-    return address == "::1" or (address.startswith("127.") and _is_address(socket.AF_INET, address.encode()))
-
-
-def _is_address(family: socket.AddressFamily, text: bytes) -> bool:
-    try:
-        socket.inet_pton(family, text.decode())
-    except (OSError, UnicodeDecodeError):
-        return False
-    return True
 
 
 def _keys_required() -> ApiError:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from swapper.keys import Key
 from swapper.router.errors import ApiError
-from swapper.router.keys import Key
 
 
 class Gate:

@@ -9,11 +9,11 @@ import socket
 import time
 from collections.abc import Iterable
 
+from swapper import keys
 from swapper.config import Config
 from swapper.host import credentials
-from swapper.router import keys
+from swapper.keys import Keyring
 from swapper.router.access import MAKE_KEYS, Access, Gate, is_local
-from swapper.router.keys import Keyring
 
 CREDENTIAL = "swapper.keys"
 """How the names of credentials that hold keys begin."""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swapper import keys
 from swapper.config import KeySettings
-from swapper.router import keys
 from swapper.router.access import ANYBODY, NOBODY, Access, Gate, Key, Scope, Secret, is_local, presented
 from swapper.router.errors import ApiError
 

@@ -10,9 +10,9 @@ import pytest
 
 from swapper.config import Filters, KeySettings
 from swapper.core.model import Failure
+from swapper.keys import Key
 from swapper.router.access import Access
 from swapper.router.gate import Gate
-from swapper.router.keys import Key
 from swapper.router.wire.ports import FetchedMedia, Target
 from tests.router.conftest import STREAM, Lab, Request, Script, answer, chunk
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swapper import keys
 from swapper.config import Config, KeySettings
 from swapper.host import credentials
-from swapper.router import keys
+from swapper.keys import Keyring
 from swapper.router.access import NOBODY, Key, Scope, Secret
 from swapper.router.errors import ApiError
 from swapper.router.guard import Guard
-from swapper.router.keys import Keyring
 
 A, B = "aaaa-0123456789abcdef", "bbbb-0123456789abcdef"
 

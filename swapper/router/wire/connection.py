@@ -13,9 +13,9 @@ Every state has a deadline (`expired`), except SETTLING, and BUSY as long as the
 """
 
 
+from swapper.keys import NOBODY, Key
 from swapper.router.access import is_local
 from swapper.router.errors import ApiError
-from swapper.router.keys import NOBODY, Key
 from swapper.router.routes import NameIn, Route
 from swapper.router.wire.exchange import Exchange, Phase
 from swapper.router.wire.http1 import HEAD_LIMIT, ProtocolError, RequestHead, parse_request

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from swapper.core.model import Failure
+from swapper.keys import Key
 from swapper.router.errors import ApiError, from_failure
-from swapper.router.keys import Key
 from swapper.router.routes import NameIn, Route
 from swapper.router.runtime import Ticket
 from swapper.router.wire.answer import Answer

@@ -11,8 +11,8 @@ import logging
 import os
 from collections.abc import Callable, Coroutine
 
+from swapper.keys import Key, presented
 from swapper.router.errors import ApiError
-from swapper.router.keys import Key, presented
 from swapper.router.routes import Route, scope
 from swapper.router.wire.connection import Connection
 from swapper.router.wire.http1 import RequestHead

@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Protocol, cast
 
+from swapper.keys import Key
 from swapper.router.errors import ApiError
-from swapper.router.keys import Key
 from swapper.router.routes import Route
 from swapper.router.wire.exchange import Exchange
 from swapper.router.wire.http1 import RequestHead
