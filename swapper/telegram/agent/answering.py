@@ -19,7 +19,7 @@ from swapper.telegram.agent.prompt import Message, beginning, compose, shown, sy
 from swapper.telegram.agent.senses import Senses
 from swapper.telegram.agent.shelf import Item, Shelf
 from swapper.telegram.agent.thinking import Thoughts
-from swapper.telegram.agent.tools import TOOLS, Bench, Result, Tool, ToolError
+from swapper.telegram.agent.tools import Bench, Result, Tool, ToolError
 from swapper.telegram.agent.tools.speak import speak
 
 _LOG = logging.getLogger(__name__)
@@ -48,11 +48,13 @@ class Asked:
     Attributes:
         request: As the chat asks it.
         models: What the router has.
+        tools: What may be called.
         shelf: What was sent in the conversation.
     """
 
     request: Request
     models: Sequence[Model]
+    tools: Sequence[Tool]
     shelf: Shelf = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,7 +127,7 @@ class Answering:
     def _tools(self) -> Sequence[Tool]:
         """Those that are of use here. Who is spoken to anyway needs no voice message more."""
         asked = self._asked
-        useful = [tool for tool in TOOLS if tool.useful(asked.shelf, asked.models, self._bench.wished)]
+        useful = [tool for tool in asked.tools if tool.useful(asked.shelf, asked.models, self._bench.wished)]
         return [tool for tool in useful if not (tool.name == "speak" and asked.request.speak)]
 
     async def _compose(self, manner: Manner) -> list[Message]:

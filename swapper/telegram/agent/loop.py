@@ -11,18 +11,15 @@ pictures is asked once more without.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable, Collection
 
-from swapper.client import Router, RouterError
-from swapper.outside.door import Door
+from swapper.client import RouterError
 from swapper.telegram.agent.answering import Answering, Asked, GaveUpError
 from swapper.telegram.agent.base import Event, Failed, Finished, Request
-from swapper.telegram.agent.choose import Wished
 from swapper.telegram.agent.failures import DEFECT, FILE_GONE, TOO_LONG, told
 from swapper.telegram.agent.limits import Limits
 from swapper.telegram.agent.manners import Manner, less, most
-from swapper.telegram.agent.tools.base import Bench
+from swapper.telegram.agent.tools import TOOLS, Bench
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,19 +28,21 @@ class ToolAgent:
     """Answers by a bounded loop of completions and tools."""
 
     def __init__(
-        self, router: Router, door: Door, folder: Path, wished: Wished | None = None, limits: Limits | None = None
+        self,
+        bench: Bench,
+        limits: Limits | None = None,
+        without: Collection[str] = (),
     ) -> None:
         """Know whom to ask.
 
         Args:
-            router: Has the models.
-            door: To web pages (`tools.page.page_door`); is the caller's to close.
-            folder: Where spoken answers are put.
-            wished: Configured models that hear, see and speak.
+            bench: What tools work with.
             limits: Of one answer.
+            without: Names of tools that are not offered.
         """
-        self.bench = Bench(router, door, folder, wished or Wished())
+        self._bench = bench
         self._limits = limits or Limits()
+        self._tools = tuple(tool for tool in TOOLS if tool.name not in without)
         self._manners: dict[str, Manner] = {}
 
     async def answer(self, request: Request) -> AsyncGenerator[Event]:
@@ -84,9 +83,9 @@ class ToolAgent:
 
     async def _attempts(self, request: Request, tell: Callable[[Event], None]) -> Finished:
         """Answer in the manner that this model is known to take, or in a simpler one."""
-        models = await self.bench.router.models()
+        models = await self._bench.router.models()
         manner = self._manners.get(request.model) or most(models, request.model)
-        answering = Answering(self.bench, self._limits, Asked(request, models), tell)
+        answering = Answering(self._bench, self._limits, Asked(request, models, self._tools), tell)
         while True:
             try:
                 return await answering.answer(manner)

@@ -14,6 +14,7 @@ from swapper.telegram.agent.base import Event, Failed, Finished, Medium, Progres
 from swapper.telegram.agent.choose import Wished
 from swapper.telegram.agent.limits import Limits
 from swapper.telegram.agent.loop import ToolAgent
+from swapper.telegram.agent.tools import Bench
 from swapper.telegram.agent.tools.page import page_door
 from tests.job.house import MODELS, write_gguf
 from tests.lab import gguf, media
@@ -124,7 +125,7 @@ async def agent(
     async with router(url) as client:
         door = page_door(Allowed())
         try:
-            yield ToolAgent(client, door, folder, wished, limits)
+            yield ToolAgent(Bench(client, door, folder, wished or Wished()), limits)
         finally:
             await door.close()
 

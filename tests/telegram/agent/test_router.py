@@ -144,7 +144,7 @@ async def test_opus_is_converted_for_an_engine_that_refuses_it(tmp_path: Path) -
         for _ in range(2):
             answer = await answered(asked, "talker", Turn("user", "", (voice(tmp_path, media.ogg(), "audio/ogg"),)))
             assert answer.noted == (Turn("user", sentence("ear")),)
-        assert asked.bench.deaf == {("ear", "audio/ogg")}
+        assert asked._bench.deaf == {("ear", "audio/ogg")}
 
 
 async def test_what_is_no_recording_is_said_to_be_none(tmp_path: Path) -> None:

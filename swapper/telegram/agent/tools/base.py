@@ -59,7 +59,7 @@ class Bench:
 
     Attributes:
         router: Has the models.
-        door: To the outside.
+        door: To web pages (`page_door`); is for whoever made it to close.
         folder: Where recordings are put.
         wished: Configured names of models.
         deaf: Models and the media types that they have refused: these are converted at once.
@@ -68,7 +68,7 @@ class Bench:
     router: Router
     door: Door
     folder: Path
-    wished: Wished
+    wished: Wished = field(default_factory=Wished)
     deaf: set[tuple[str, str]] = field(default_factory=set)
 
     async def who(self, sense: Sense) -> str:
