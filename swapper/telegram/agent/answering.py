@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from swapper.client import Comment, Model, RouterError
-from swapper.telegram.agent.base import Event, Failed, Finished, Request, Text, Thinking, Turn
+from swapper.telegram.agent.aloud import aloud
+from swapper.telegram.agent.base import Failed, Finished, Request, Text, Thinking, Turn
 from swapper.telegram.agent.board import Board
 from swapper.telegram.agent.calls import Assembly, Call, refusals
-from swapper.telegram.agent.choose import Sense, find, who
+from swapper.telegram.agent.choose import find
 from swapper.telegram.agent.failures import words
 from swapper.telegram.agent.limits import Budget, Limits, context_share
 from swapper.telegram.agent.manners import Manner
@@ -18,28 +19,13 @@ from swapper.telegram.agent.marks import data
 from swapper.telegram.agent.prompt import Message, beginning, compose, shown, system
 from swapper.telegram.agent.senses import Senses
 from swapper.telegram.agent.shelf import Item, Shelf
+from swapper.telegram.agent.telling import GaveUpError, Tell, no_answer
 from swapper.telegram.agent.thinking import Thoughts
 from swapper.telegram.agent.tools import Bench, Result, Tool, ToolError
-from swapper.telegram.agent.tools.speak import speak
 
 _LOG = logging.getLogger(__name__)
 
 _CUT = "\n\n_(This came to no end, and is cut off here.)_"
-
-type Tell = Callable[[Event], None]
-
-
-class GaveUpError(Exception):
-    """There is no answer, for a reason of ours.
-
-    Attributes:
-        failed: What the chat is told.
-    """
-
-    def __init__(self, failed: Failed) -> None:
-        super().__init__(failed.code)
-        self.failed = failed
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -109,7 +95,7 @@ class Answering:
             GaveUpError: Something else did.
             OSError: A file cannot be used.
         """
-        self._noted = list(await self._senses.texts(sees=manner.sees, room=self._room, give_up=GaveUpError))
+        self._noted = list(await self._senses.texts(sees=manner.sees, room=self._room))
         messages = await self._compose(manner)
         tools = self._tools() if manner.tools else ()
         while True:
@@ -117,11 +103,11 @@ class Answering:
             if not step.calls:
                 break
             messages += await self._call(step, tools)
+        asked = self._asked
         if not "".join(self._said).strip():
-            hint = "Try /retry, or choose another with /model."
-            raise GaveUpError(Failed("no_answer", f"{self._asked.request.model} had no answer.", hint))
-        if self._asked.request.speak:
-            await self._speak()
+            raise no_answer(asked.request.model)
+        if asked.request.speak:
+            await aloud(self._bench, asked.models, "".join(self._said), self._board, self._tell)
         return Finished(tuple(self._noted))
 
     def _tools(self) -> Sequence[Tool]:
@@ -231,18 +217,6 @@ class Answering:
         if result.noted:
             self._noted.append(Turn("user", text))
         return text
-
-    async def _speak(self) -> None:
-        """Speak the answer, if somebody can. It stands there already, so it does not fail for that."""
-        if who(self._asked.models, Sense.SPEAKS, self._bench.wished.speaks) is None:
-            _LOG.info("no model speaks, so answers are not spoken")
-            return
-        try:
-            self._tell(await speak(self._bench, "".join(self._said), self._board.line("speak")))
-        except (ToolError, RouterError, OSError) as error:
-            _LOG.warning("an answer could not be spoken: %s", error)
-            if not isinstance(error, ToolError):
-                self._tell(Text("\n\n_(This could not be spoken.)_"))
 
 
 def _described(tool: Tool) -> Message:

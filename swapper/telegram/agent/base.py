@@ -1,5 +1,6 @@
 """What the chat and an agent say to each other. Neither knows more of the other than this."""
 
+from asyncio import Future
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +48,14 @@ class Request:
         system: The system prompt; empty for none.
         turns: The conversation; the last turn is the user's.
         speak: Whether the answer is wanted as speech too.
+        folder: A directory of the chat's own, for an agent that works on files; None where there is none.
     """
 
     model: str
     system: str
     turns: tuple[Turn, ...]
     speak: bool = False
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,21 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """A person has to decide before the answer goes on.
+
+    Attributes:
+        question: What about, in Markdown.
+        options: What can be chosen; the last one is to refuse.
+        reply: Takes one of the options; whoever cannot ask sets the last one.
+    """
+
+    question: str
+    options: tuple[str, ...]
+    reply: Future[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The answer is whole.
 
@@ -115,7 +133,7 @@ class Failed:
     hint: str = ""
 
 
-type Event = Progress | Thinking | Text | Spoken | Finished | Failed
+type Event = Progress | Thinking | Text | Spoken | Ask | Finished | Failed
 """What an agent tells, in order; the last one is `Finished` or `Failed`."""
 
 

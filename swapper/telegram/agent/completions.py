@@ -23,6 +23,7 @@ from swapper.client import Router, RouterError
 from swapper.telegram.agent.admission import Refusal
 from swapper.telegram.agent.base import (
     Agent,
+    Ask,
     Event,
     Failed,
     Finished,
@@ -171,6 +172,8 @@ async def _whole(events: AsyncGenerator[Event]) -> web.Response:
                 message["audio"] = await _sound(event, "".join(text))
             case Failed():
                 return _refusal(event).response()
+            case Ask():
+                event.reply.set_result(event.options[-1])  # nobody is here to be asked
             case Progress() | Finished():
                 pass
             case _:
@@ -194,28 +197,36 @@ async def _streamed(request: web.Request, events: AsyncGenerator[Event]) -> web.
     await response.write(_chunk(name, {"role": "assistant", "content": ""}))
     event: Event | None = first
     while event is not None:
-        match event:
-            case Text():
-                said.append(event.text)
-                await response.write(_chunk(name, {"content": event.text}))
-            case Thinking():
-                await response.write(_chunk(name, {"reasoning_content": event.text}))
-            case Progress():
-                await response.write(f": {' '.join(event.text.split())}\n\n".encode())
-            case Spoken():
-                await response.write(_chunk(name, {"audio": await _sound(event, "".join(said))}))
-            case Failed():
-                await response.write(_event({"error": _error(event)}))
-                if request.transport is not None:
-                    request.transport.close()  # never a clean end of what is not whole
-                return response
-            case Finished():
-                await response.write(_chunk(name, {}, "stop") + b"data: [DONE]\n\n")
-            case _:
-                assert_never(event)
+        await response.write(await _written(event, name, said))
+        if isinstance(event, Failed) and request.transport is not None:
+            request.transport.close()  # never a clean end of what is not whole
+            return response
         event = await anext(events, None)
     await response.write_eof()
     return response
+
+
+async def _written(event: Event, name: str, said: list[str]) -> bytes:  # noqa: PLR0911 - a table
+    """An event of the answer as it stands in the stream."""
+    match event:
+        case Text():
+            said.append(event.text)
+            return _chunk(name, {"content": event.text})
+        case Thinking():
+            return _chunk(name, {"reasoning_content": event.text})
+        case Progress():
+            return f": {' '.join(event.text.split())}\n\n".encode()
+        case Spoken():
+            return _chunk(name, {"audio": await _sound(event, "".join(said))})
+        case Ask():
+            event.reply.set_result(event.options[-1])  # nobody is here to be asked
+            return b": nobody is here to be asked\n\n"
+        case Failed():
+            return _event({"error": _error(event)})
+        case Finished():
+            return _chunk(name, {}, "stop") + b"data: [DONE]\n\n"
+        case _:
+            assert_never(event)
 
 
 async def _sound(spoken: Spoken, text: str) -> dict[str, object]:

@@ -9,16 +9,16 @@ something sent earlier, a page. A model that knows no tools so lacks little, and
 pictures is asked once more without.
 """
 
-import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Collection
 
 from swapper.client import RouterError
-from swapper.telegram.agent.answering import Answering, Asked, GaveUpError
-from swapper.telegram.agent.base import Event, Failed, Finished, Request
-from swapper.telegram.agent.failures import DEFECT, FILE_GONE, TOO_LONG, told
+from swapper.telegram.agent.answering import Answering, Asked
+from swapper.telegram.agent.base import Event, Finished, Request
 from swapper.telegram.agent.limits import Limits
 from swapper.telegram.agent.manners import Manner, less, most
+from swapper.telegram.agent.telling import Tell, events_of
 from swapper.telegram.agent.tools import TOOLS, Bench
 
 _LOG = logging.getLogger(__name__)
@@ -47,41 +47,15 @@ class ToolAgent:
 
     async def answer(self, request: Request) -> AsyncGenerator[Event]:
         """The answer's events, as `agent.base` says."""
-        events: asyncio.Queue[Event] = asyncio.Queue()
-        # In a task of its own, which is cancelled where this iterator is closed: tools work side by side in it.
-        work = asyncio.create_task(self._work(request, events.put_nowait), name=f"answer of {request.model}")
-        try:
-            ended = False
-            while not ended:
-                event = await events.get()
-                ended = isinstance(event, Finished | Failed)
+
+        async def work(tell: Tell) -> Finished:
+            return await self._attempts(request, tell)
+
+        async with contextlib.aclosing(events_of(work, request.model, self._limits.seconds)) as events:
+            async for event in events:
                 yield event
-        finally:
-            work.cancel()
-            await asyncio.wait({work})
 
-    async def _work(self, request: Request, tell: Callable[[Event], None]) -> None:
-        try:
-            async with asyncio.timeout(self._limits.seconds):
-                noted = await self._attempts(request, tell)
-        except TimeoutError:
-            _LOG.error("%s was not ready within %g s", request.model, self._limits.seconds)
-            tell(Failed(*TOO_LONG))
-        except RouterError as error:
-            tell(told(error, request.model))
-        except GaveUpError as error:
-            _LOG.warning("%s gave up: %s", request.model, error)
-            tell(error.failed)
-        except OSError as error:
-            _LOG.error("a file of the conversation cannot be used: %s", error)
-            tell(Failed(*FILE_GONE))
-        except Exception:  # noqa: BLE001 - the chat is told, whatever it was
-            _LOG.exception("a defect, while %s answered", request.model)
-            tell(Failed(*DEFECT))
-        else:
-            tell(noted)
-
-    async def _attempts(self, request: Request, tell: Callable[[Event], None]) -> Finished:
+    async def _attempts(self, request: Request, tell: Tell) -> Finished:
         """Answer in the manner that this model is known to take, or in a simpler one."""
         models = await self._bench.router.models()
         manner = self._manners.get(request.model) or most(models, request.model)

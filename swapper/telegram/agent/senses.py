@@ -1,13 +1,14 @@
 """Media of a question as text, before it is asked: what the recordings say and the pictures show."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from swapper.telegram.agent.base import Failed, Turn
 from swapper.telegram.agent.board import Board
 from swapper.telegram.agent.marks import data
 from swapper.telegram.agent.shelf import Item, Shelf
+from swapper.telegram.agent.telling import GaveUpError
 from swapper.telegram.agent.tools.base import Bench, NobodyError, ToolError
 from swapper.telegram.agent.tools.listen import hear
 from swapper.telegram.agent.tools.look import DESCRIBE, look
@@ -34,15 +35,15 @@ class Senses:
     board: Board
     _known: dict[str, str] = field(default_factory=dict)
 
-    async def texts(self, *, sees: bool, room: int, give_up: Callable[[Failed], Exception]) -> Sequence[Turn]:
+    async def texts(self, *, sees: bool, room: int) -> Sequence[Turn]:
         """What is to be noted of the question's media.
 
         Args:
             sees: Whether whoever answers is shown the pictures.
             room: Most characters of each text.
-            give_up: Makes the exception for what nobody hears or sees.
 
         Raises:
+            GaveUpError: Nobody hears or sees it.
             RouterError: The router could not do its part.
         """
         last = len(self.turns) - 1
@@ -59,8 +60,8 @@ class Senses:
             if not isinstance(first, ToolError):
                 raise first from errors
             hint = _MISSING if isinstance(first, NobodyError) else _UNREADABLE
-            raise give_up(Failed("unreadable", str(first), hint)) from errors
-        return [*self._heard(recordings, room, give_up), *self._seen(pictures, room)]
+            raise GaveUpError(Failed("unreadable", str(first), hint)) from errors
+        return [*self._heard(recordings, room), *self._seen(pictures, room)]
 
     async def _hear(self, item: Item) -> None:
         if item.id not in self._known:
@@ -76,14 +77,12 @@ class Senses:
             self._known[key] = await look(self.bench, media, question, self.board.line(key))
             self.board.wipe(key)
 
-    def _heard(
-        self, recordings: Sequence[Item], room: int, give_up: Callable[[Failed], Exception]
-    ) -> Sequence[Turn]:
+    def _heard(self, recordings: Sequence[Item], room: int) -> Sequence[Turn]:
         """Transcripts. A voice message alone is what the person says; with a text it is material."""
         alone = not self.turns[-1].text.strip()
         for item in recordings:
             if alone and not self._known[item.id]:
-                raise give_up(Failed("unheard", f"Nothing is said in {item.medium.name}.", _UNHEARD))
+                raise GaveUpError(Failed("unheard", f"Nothing is said in {item.medium.name}.", _UNHEARD))
         if alone:
             return [Turn("user", self._known[item.id]) for item in recordings]
         return [Turn("user", data(self._known[item.id], f"recording {item.id}", room)) for item in recordings]

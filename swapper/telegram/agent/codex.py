@@ -1,0 +1,286 @@
+"""OpenAI's Codex command-line client as the agent: it works on files and runs commands in the chat's own directory.
+
+Each answer is a process of its own (`codex app-server`) with a thread that is not kept: the conversation is the bot's,
+and is put in. The router is its model provider by `/v1/responses`; recordings, and pictures that the model does not
+see, become text first, as with our own agent; the tools of `/mcp` are there where their address is given. Its sandbox
+is on: what it asks to do outside is asked in the chat (`base.Ask`), and refused where nobody says yes.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import swapper
+from swapper.client import Model
+from swapper.telegram.agent.aloud import aloud
+from swapper.telegram.agent.base import Ask, Event, Failed, Finished, Request, Text, Thinking, Turn
+from swapper.telegram.agent.board import Board
+from swapper.telegram.agent.choose import find, sees
+from swapper.telegram.agent.codex_server import AppServer, CodexError, Message, app_server
+from swapper.telegram.agent.limits import Limits, context_share
+from swapper.telegram.agent.marks import RULE
+from swapper.telegram.agent.senses import Senses
+from swapper.telegram.agent.shelf import Shelf
+from swapper.telegram.agent.telling import GaveUpError, Tell, events_of, no_answer
+from swapper.telegram.agent.tools.base import Bench
+
+ALLOW, REFUSE = "Allow", "Refuse"
+
+_LOG = logging.getLogger(__name__)
+_ROUTER_KEY, _MCP_KEY = "SWAPPER_KEY", "SWAPPER_MCP_KEY"
+_MISSING = Failed("codex_missing", "The Codex client is not installed on this server.",
+                  "Whoever runs this bot can install it: npm install --global @openai/codex")  # fmt: skip
+_APPROVALS = ("item/commandExecution/requestApproval", "item/fileChange/requestApproval")
+
+
+@dataclass(frozen=True, slots=True)
+class Codex:
+    """How Codex is run.
+
+    Attributes:
+        home: Its own directory (`CODEX_HOME`).
+        router: The models' address, without a slash at its end.
+        key: The router's API key; empty for none.
+        mcp: The address of our tools for it; empty: it has none of them.
+        mcp_key: The key for these.
+        program: The client.
+        sandbox: `workspace-write` or `read-only`; what it is without is for tests, where no sandbox can be had.
+        approval: When it asks: `on-request`, or `untrusted` for nearly every command.
+    """
+
+    home: Path
+    router: str
+    key: str = ""
+    mcp: str = ""
+    mcp_key: str = ""
+    program: str = "codex"
+    sandbox: str = "workspace-write"
+    approval: str = "on-request"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All that it gets: nothing of ours but what it needs."""
+        keys = {_ROUTER_KEY: self.key, _MCP_KEY: self.mcp_key}
+        usual = {"HOME": str(self.home), "CODEX_HOME": str(self.home), "PATH": os.environ.get("PATH", os.defpath)}
+        return usual | {name: key for name, key in keys.items() if key}
+
+    def settings(self, context: int | None) -> list[str]:
+        """Its configuration (openai/codex, `docs/config.md`)."""
+        provider = {"name": "Swapper", "base_url": f"{self.router}/v1", "wire_api": "responses"}
+        if self.key:
+            provider["env_key"] = _ROUTER_KEY
+        found = [_set("model_provider", "swapper"), _set("web_search", "disabled"), "analytics.enabled=false"]
+        found += [_set(f"model_providers.swapper.{name}", value) for name, value in provider.items()]
+        if context is not None:
+            found.append(f"model_context_window={context}")
+        if self.mcp:
+            found.append(_set("mcp_servers.swapper.url", self.mcp))
+            found.append("mcp_servers.swapper.tool_timeout_sec=900")
+        if self.mcp and self.mcp_key:
+            found.append(_set("mcp_servers.swapper.bearer_token_env_var", _MCP_KEY))
+        return found
+
+
+class CodexAgent:
+    """Answers by Codex."""
+
+    def __init__(self, bench: Bench, codex: Codex, limits: Limits | None = None) -> None:
+        """Know how it is run.
+
+        Args:
+            bench: Hears, sees and speaks; its folder is for chats that have none.
+            codex: How it is run.
+            limits: Of one answer; of its steps and tokens Codex takes care itself.
+        """
+        self._bench = bench
+        self._codex = codex
+        self._limits = limits or Limits()
+
+    async def answer(self, request: Request) -> AsyncGenerator[Event]:
+        """The answer's events, as `agent.base` says."""
+
+        async def work(tell: Tell) -> Finished:
+            return await self._work(request, tell)
+
+        async with contextlib.aclosing(events_of(work, request.model, self._limits.seconds)) as events:
+            async for event in events:
+                yield event
+
+    async def _work(self, request: Request, tell: Tell) -> Finished:
+        program = shutil.which(self._codex.program)
+        if program is None:
+            raise GaveUpError(_MISSING)
+        models = await self._bench.router.models()
+        model = find(models, request.model)
+        board, shelf = Board(tell), Shelf(request.turns)
+        context = None if model is None else model.context
+        room = context_share(self._limits, context)
+        noted = await Senses(self._bench, shelf, request.turns, board).texts(sees=sees(model), room=room)
+        folder = request.folder or self._bench.folder
+        await asyncio.to_thread(_make, (folder, self._codex.home))
+        turn = _Turn(tell, board)
+        try:
+            async with app_server(program, self._codex.settings(context), folder, self._codex.environment) as server:
+                await self._start(server, request, folder)
+                await _ask(server, request, noted, model)
+                await turn.follow(server)
+        except CodexError as error:
+            _LOG.error("Codex: %s", error)
+            hint = "Try /retry, or choose another with /model."
+            raise GaveUpError(Failed("codex_failed", "Codex could not answer that.", hint)) from error
+        if not turn.said:
+            raise no_answer(request.model)
+        if request.speak:
+            await aloud(self._bench, models, "".join(turn.said), board, tell)
+        return Finished(tuple(noted))
+
+    async def _start(self, server: AppServer, request: Request, folder: Path) -> None:
+        """Begin a thread with what has been said before."""
+        client = {"name": "swapper-telegram", "title": "Swapper", "version": swapper.__version__}
+        await server.request("initialize", {"clientInfo": client})
+        await server.notify("initialized")
+        rules = "\n\n".join(filter(None, [request.system, RULE]))
+        started = await server.request("thread/start", {
+            "model": request.model, "modelProvider": "swapper", "cwd": str(folder), "ephemeral": True,
+            "sandbox": self._codex.sandbox, "approvalPolicy": self._codex.approval, "developerInstructions": rules,
+        })  # fmt: skip
+        server.thread = str(started["thread"]["id"])
+        earlier = [_item(turn) for turn in request.turns[:-1] if turn.text.strip()]
+        if earlier:
+            await server.request("thread/inject_items", {"threadId": server.thread, "items": earlier})
+
+
+async def _ask(server: AppServer, request: Request, noted: Sequence[Turn], model: Model | None) -> None:
+    """Begin a turn with the question."""
+    last = request.turns[-1]
+    documents = [
+        f"The file {medium.path} is {medium.name}, which was sent along." for medium in last.media
+        if medium.kind == "document"
+    ]  # fmt: skip
+    text = "\n\n".join(filter(None, [last.text, *(turn.text for turn in noted), *documents]))
+    pictures = [medium for medium in last.media if medium.kind == "image" and sees(model)]
+    asked: list[dict[str, object]] = [{"type": "text", "text": text or "…"}]
+    asked += [{"type": "localImage", "path": str(medium.path)} for medium in pictures]
+    await server.request("turn/start", {"threadId": server.thread, "input": asked})
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Follows a turn to its end.
+
+    Attributes:
+        tell: Takes events.
+        board: Where it is said what is done.
+        said: The answer so far.
+    """
+
+    tell: Tell
+    board: Board
+    said: list[str] = field(default_factory=list)
+    _item: str = ""
+    _streamed: set[str] = field(default_factory=set)
+    _changes: dict[str, str] = field(default_factory=dict)
+
+    async def follow(self, server: AppServer) -> None:
+        """Tell what Codex says and does, and ask what it asks.
+
+        Raises:
+            CodexError: It fails.
+        """
+        async with asyncio.TaskGroup() as asking:
+            while (message := await server.messages.get()) is not None:
+                if message.id is not None:
+                    asking.create_task(self._answer(server, message), name=message.method)
+                elif message.method == "turn/completed":
+                    _check(message.params["turn"])
+                    return
+                else:
+                    self._take(message.method, message.params)
+        raise CodexError("it ended in the middle")
+
+    def _take(self, method: str, params: Mapping[str, Any]) -> None:
+        match method:
+            case "item/agentMessage/delta":
+                self._streamed.add(params["itemId"])
+                self._say(params["itemId"], params["delta"])
+            case "item/reasoning/textDelta" | "item/reasoning/summaryTextDelta":
+                self.tell(Thinking(params["delta"]))
+            case "item/started":
+                self._begun(params["item"])
+            case "item/completed":
+                item = params["item"]
+                self.board.wipe(item.get("id"))
+                if item.get("type") == "agentMessage" and item["id"] not in self._streamed:
+                    self._say(item["id"], item.get("text") or "")
+            case "error":
+                _LOG.warning("Codex: %s", params.get("error"))
+            case _:
+                pass
+
+    def _say(self, item: str, text: str) -> None:
+        if text:
+            apart = "\n\n" if self.said and item != self._item else ""
+            self._item = item
+            self.said.append(apart + text)
+            self.tell(Text(apart + text))
+
+    def _begun(self, item: Mapping[str, Any]) -> None:
+        say = self.board.line(item.get("id"))
+        match item.get("type"):
+            case "commandExecution":
+                say(f"running {item.get('command', '')}"[:200])
+            case "fileChange":
+                paths = ", ".join(Path(change.get("path", "")).name for change in item.get("changes") or ())
+                self._changes[item["id"]] = paths
+                say(f"changing {paths}"[:200])
+            case "mcpToolCall":
+                say(f"using {item.get('tool', 'a tool')}"[:200])
+
+    async def _answer(self, server: AppServer, message: Message) -> None:
+        """Answer what Codex asks; what is no question for a person is declined."""
+        if message.method in _APPROVALS:
+            question = self._question(message.method, message.params)
+            reply = asyncio.get_running_loop().create_future()
+            self.tell(Ask(question, (ALLOW, REFUSE), reply))
+            decision = "accept" if await reply == ALLOW else "decline"
+            await server.reply(message, {"decision": decision})
+        elif message.method == "mcpServer/elicitation/request":
+            await server.reply(message, {"action": "decline"})
+        elif message.method == "item/permissions/requestApproval":
+            await server.reply(message, {"permissions": {}})
+        else:
+            await server.reply(message, None)
+
+    def _question(self, method: str, params: Mapping[str, Any]) -> str:
+        why = f"\n\n{params['reason']}" if params.get("reason") else ""
+        if method == _APPROVALS[0]:
+            fence = "````"
+            return f"Codex wants to run:\n\n{fence}\n{str(params.get('command'))[:1500]}\n{fence}{why}"
+        return f"Codex wants to change {self._changes.get(params['itemId'], 'files')}.{why}"
+
+
+def _check(turn: Mapping[str, Any]) -> None:
+    if turn.get("status") != "completed":
+        raise CodexError(f"its turn is {turn.get('status')}: {(turn.get('error') or {}).get('message')}")
+
+
+def _item(turn: Turn) -> dict[str, object]:
+    """A turn as an item of the Responses API."""
+    kind = "output_text" if turn.role == "assistant" else "input_text"
+    return {"type": "message", "role": turn.role, "content": [{"type": kind, "text": turn.text}]}
+
+
+def _set(name: str, value: str) -> str:
+    return f"{name}={json.dumps(value)}"  # JSON's strings are TOML's, too
+
+
+def _make(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
