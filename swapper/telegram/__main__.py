@@ -11,9 +11,11 @@ import signal
 import socket
 import sqlite3
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swapper import keys
 from swapper.config.errors import ConfigErrors
 from swapper.host import activation, credentials, journal, notify
 from swapper.telegram.settings import FILE, Settings, load
@@ -25,6 +27,8 @@ EX_CONFIG = 78
 PORT = 4000
 CREDENTIALS = "swapper-telegram."
 TOKEN, KEY = f"{CREDENTIALS}token", f"{CREDENTIALS}key"
+KEYS = "swapper.keys"
+"""How the names of the router's begin."""
 
 STORE = (
     'systemd-ask-password -n "Token of the bot:" | systemd-creds encrypt --name=swapper-telegram.token'
@@ -78,7 +82,9 @@ def _serve(settings: Settings) -> int:
     _redact(token, key)
     if not token:
         return _refused("There is no token", START)
-    sockets = activation.handed().sockets or (socket.create_server(("127.0.0.1", PORT)),)
+    handed = activation.handed()
+    sockets = handed.sockets or (socket.create_server(("127.0.0.1", PORT)),)
+    known = _keys(handed.files)
 
     # Late: they bring the libraries, for which no mistake above need wait.
     from swapper.telegram.api import TokenRefused  # noqa: PLC0415
@@ -86,7 +92,7 @@ def _serve(settings: Settings) -> int:
 
     state = Path(os.environ.get("STATE_DIRECTORY", "."))
     try:
-        asyncio.run(_run(Given(settings, token, key, state, sockets)))
+        asyncio.run(_run(Given(settings, token, key, known, state, sockets)))
     except TokenRefused:
         return _refused("Telegram does not know the token that is stored", AGAIN)
     except sqlite3.Error as error:
@@ -96,6 +102,15 @@ def _serve(settings: Settings) -> int:
         _LOG.critical("the bot ends because of a defect", exc_info=True)
         return 1
     return 0
+
+
+def _keys(sealed: Iterable[str]) -> Sequence[keys.Known] | None:
+    """The keys that the router asks for hold on port 4000 too, where they are handed to this unit."""
+    files = credentials.read(KEYS)
+    keyring = keys.read(files, frozenset(sealed) - files.keys())
+    for mistake in keyring.mistakes:
+        _LOG.error("%s", mistake, extra={"CONFIG_FILE": mistake.file, "CONFIG_LINE": mistake.line})
+    return keyring.known
 
 
 def _redact(*secrets: str) -> None:

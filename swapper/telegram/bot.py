@@ -15,9 +15,10 @@ import aiohttp
 from aiohttp import web
 
 from swapper.host import notify
+from swapper.keys import Known
 from swapper.telegram import commands
 from swapper.telegram.access import Access
-from swapper.telegram.agent.plain import PlainAgent
+from swapper.telegram.agent.base import Agent
 from swapper.telegram.api import Api, Flooded, NotSent, Refused, Unsure
 from swapper.telegram.catalog import Catalog
 from swapper.telegram.delivery import Delivery
@@ -54,6 +55,7 @@ class Given:
         settings: The configuration.
         token: The bot's.
         key: The router's API key, or empty.
+        keys: Those that port 4000 asks for: the router's; None where nobody made keys.
         state: The state directory.
         sockets: Port 4000.
     """
@@ -61,6 +63,7 @@ class Given:
     settings: Settings
     token: str
     key: str
+    keys: Sequence[Known] | None
     state: Path
     sockets: Sequence[socket.socket]
 
@@ -73,6 +76,7 @@ class Bot:
         given: Given,
         api: Api,
         session: aiohttp.ClientSession,
+        agent: Agent,
         database: Database,
         metrics: Metrics,
         status: Status,
@@ -80,6 +84,7 @@ class Bot:
         self._given = given
         self._api = api
         self._session = session
+        self._agent = agent
         self._database = database
         self._metrics = metrics
         self._status = status
@@ -190,7 +195,7 @@ class Bot:
             settings=settings,
             me=me,
             api=self._api,
-            agent=PlainAgent(self._session, settings.router, given.key),
+            agent=self._agent,
             catalog=Catalog(self._session, settings.router, given.key),
             collector=Collector(self._api),
             delivery=Delivery(self._api, outbox),

@@ -1,11 +1,18 @@
-"""The service as a whole: the database, port 4000 and the bot, from their beginning to their end."""
+"""The service as a whole: the database, the agent, port 4000 and the bot, from their beginning to their end."""
 
 import asyncio
 import contextlib
 
 import aiohttp
 
+from swapper.client import Router
 from swapper.host import notify
+from swapper.outside.addresses import Allowed
+from swapper.telegram.agent.admission import Admission
+from swapper.telegram.agent.api import routes as agent_routes
+from swapper.telegram.agent.loop import ToolAgent
+from swapper.telegram.agent.tools import Bench
+from swapper.telegram.agent.tools.page import page_door
 from swapper.telegram.api import Api, TokenRefused
 from swapper.telegram.bot import Bot, Given
 from swapper.telegram.metrics import Metrics
@@ -14,6 +21,9 @@ from swapper.telegram.web import Port, Status, own_routes
 
 DATABASE = "bot.sqlite3"
 """In the state directory."""
+
+MADE = "made"
+"""Likewise: recordings that are still to be sent, and what other programs send to port 4000."""
 
 TIDY = 3600.0
 """Seconds between removals of what is not needed any more."""
@@ -43,8 +53,11 @@ async def _run(given: Given, ending: asyncio.Event) -> None:
         stack.push_async_callback(api.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         inbox = Inbox(database)
-        bot = Bot(given, api, session, database, metrics, status)
-        port = Port([*own_routes(status, metrics, inbox.waiting), *bot.routes()])
+        bench = _bench(given, session)
+        stack.push_async_callback(bench.door.close)
+        bot = Bot(given, api, session, ToolAgent(bench), database, metrics, status)
+        served = agent_routes(Admission(given.keys), ToolAgent(bench, without={"speak"}), bench, given.settings.model)
+        port = Port([*own_routes(status, metrics, inbox.waiting), *bot.routes(), *served])
         stack.push_async_callback(port.close)
         await port.open(given.sockets)
         async with asyncio.TaskGroup() as group:
@@ -55,6 +68,12 @@ async def _run(given: Given, ending: asyncio.Event) -> None:
             notify.stopping()
             for task in tasks:
                 task.cancel()
+
+
+def _bench(given: Given, session: aiohttp.ClientSession) -> Bench:
+    folder = given.state / MADE
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return Bench(Router(session, given.settings.router, given.key), page_door(Allowed()), folder)
 
 
 async def _either(*events: asyncio.Event) -> None:

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from swapper.telegram.metrics import CONTENT_TYPE, Metrics
 
-MOST_BODY = 4 << 20
-"""Bytes of an update; those of today have some kilobytes."""
+MOST_BODY = 64 << 20
+"""Bytes of a request; what other programs ask the agent has pictures and recordings in it."""
 
 SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 """Says that it is Telegram who calls ("setWebhook")."""

@@ -12,14 +12,12 @@ from swapper.telegram.agent.base import Failed, Finished, Request, Text, Turn
 from swapper.telegram.agent.choose import Wished
 from swapper.telegram.agent.limits import Limits
 from swapper.telegram.agent.manners import Manner
-from swapper.telegram.agent.plain import PlainAgent
 from tests.job import house
 from tests.job.house import ask, sentence, state, until
 from tests.lab import media
 from tests.telegram.agent.rig import (
     BOTH,
     CONFIG,
-    Answer,
     agent,
     answered,
     photo,
@@ -109,16 +107,6 @@ async def test_nobody_at_that_address() -> None:
         with pytest.raises(RouterError) as raised:
             await client.models()
     assert raised.value.code == "router_unreachable"
-
-
-async def test_the_plain_agent_answers() -> None:
-    async with router() as client:
-        request = Request("talker", "", (Turn("user", "Hello!"),))
-        events = [event async for event in PlainAgent(client).answer(request)]
-        gone = [event async for event in PlainAgent(client).answer(Request("gone", "", request.turns))]
-    assert "".join(event.text for event in events if isinstance(event, Text)) == sentence("talker")
-    assert events[-1] == Finished()
-    assert gone == [Failed("model_not_found", "There is no model gone any more.", "Choose another with /model.")]
 
 
 # ---- the agent ------------------------------------------------------------------------------------------------------
@@ -241,11 +229,9 @@ async def test_failures_are_said_in_plain_words(tmp_path: Path) -> None:
 
 async def test_thoughts_come_apart_from_the_answer(tmp_path: Path) -> None:
     asked = Turn("user", "THINK")
-    async with agent(tmp_path) as other, router() as client:
-        plain = Answer([event async for event in PlainAgent(client).answer(Request("talker", "", (asked,)))])
-        answers = [await answered(other, "talker", asked), plain]
-    for answer in answers:
-        assert (answer.thoughts, answer.text) == ("Hmm, hmm.", sentence("talker"))
+    async with agent(tmp_path) as other:
+        answer = await answered(other, "talker", asked)
+    assert (answer.thoughts, answer.text) == ("Hmm, hmm.", sentence("talker"))
 
 
 async def test_dialogues_do_not_mix(tmp_path: Path) -> None:
