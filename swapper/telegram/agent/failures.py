@@ -29,6 +29,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "config_invalid": ("The model server's configuration is wrong.", _ADMINISTRATOR),
 }
 
+_FULL = ("context length", "context size")
+"""What llama-server and vLLM call it, before and within an answer."""
+
 FILE_GONE = ("file_gone", "A file that came with this question is not there any more.", "Send it again.")
 TOO_LONG = ("too_long", "This took too long, and was given up.", "Ask for less at once, or choose a quicker model.")
 DEFECT = ("defect", "Something went wrong here, and it is in the journal.", _ADMINISTRATOR)
@@ -43,6 +46,6 @@ def told(error: RouterError, model: str) -> Failed:
 
 def words(error: RouterError) -> tuple[str, str]:
     """What happened, with `{model}` in it, and what to do, in words for people."""
-    if error.code == "exceed_context_size_error" or "context length" in error.message:
+    if error.code == "exceed_context_size_error" or any(word in error.message.lower() for word in _FULL):
         return "This conversation is too long for {model}.", "/new begins another one."
     return _WORDS.get(error.code, ("{model} could not answer that.", "Try /retry, or choose another with /model."))
