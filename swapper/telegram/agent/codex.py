@@ -77,6 +77,8 @@ class Codex:
         if self.key:
             provider["env_key"] = _ROUTER_KEY
         found = [_set("model_provider", "swapper"), _set("web_search", "disabled"), "analytics.enabled=false"]
+        # The keys are for Codex, and not for the commands that it runs.
+        found += [_set("shell_environment_policy.inherit", "core"), 'shell_environment_policy.exclude=["SWAPPER_*"]']
         found += [_set(f"model_providers.swapper.{name}", value) for name, value in provider.items()]
         if context is not None:
             found.append(f"model_context_window={context}")
@@ -278,7 +280,7 @@ def _item(turn: Turn) -> dict[str, object]:
 
 
 def _set(name: str, value: str) -> str:
-    return f"{name}={json.dumps(value)}"  # JSON's strings are TOML's, too
+    return f"{name}={json.dumps(value, ensure_ascii=False)}"  # JSON's strings are TOML's, too
 
 
 def _make(folders: Sequence[Path]) -> None:
