@@ -196,16 +196,22 @@ class _Turn:
         Raises:
             CodexError: It fails.
         """
-        async with asyncio.TaskGroup() as asking:
+        asking: set[asyncio.Task[None]] = set()
+        try:
             while (message := await server.messages.get()) is not None:
                 if message.id is not None:
-                    asking.create_task(self._answer(server, message), name=message.method)
+                    asking.add(asyncio.create_task(self._answer(server, message), name=message.method))
                 elif message.method == "turn/completed":
                     _check(message.params["turn"])
                     return
                 else:
                     self._take(message.method, message.params)
-        raise CodexError("it ended in the middle")
+            raise CodexError("it ended in the middle")
+        finally:
+            # Nobody waits for what is still being asked.
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
 
     def _take(self, method: str, params: Mapping[str, Any]) -> None:
         match method:

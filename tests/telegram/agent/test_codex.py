@@ -79,6 +79,24 @@ async def test_a_person_is_asked_before_a_command_runs(tmp_path: Path, reply: st
     assert answer.text == clients.DONE
 
 
+async def test_a_model_that_there_is_not_is_a_failure_in_plain_words(tmp_path: Path) -> None:
+    failed = (await answered(tmp_path, "no-such-model", Turn("user", "Hello!"))).failed
+    assert (failed.code, failed.message) == ("codex_failed", "Codex could not answer that.")
+
+
+async def test_an_answer_that_is_given_up_while_it_asks_ends_the_process(tmp_path: Path) -> None:
+    codex = Codex(tmp_path / "home", URL, program=PROGRAM, approval="untrusted")
+    request = Request("agent", "", (Turn("user", "make it"),), folder=tmp_path / "work")
+    async with agent(tmp_path) as made:
+        answer = CodexAgent(made._bench, codex).answer(request)
+        async for event in answer:
+            if isinstance(event, Ask):
+                break
+        await answer.aclose()
+    assert str(tmp_path) not in house.run("ps", "axe")
+    assert not exists(tmp_path / "work" / "made")
+
+
 def exists(path: Path) -> bool:
     return path.exists()
 
