@@ -90,11 +90,22 @@ def test_sound_is_heard(chats: Chats) -> None:
     assert chats.answered(ADA, "speaking").text == sentence("ear")
 
 
-def test_what_a_model_cannot_do_is_told_in_plain_words(chats: Chats) -> None:
+def test_a_model_that_does_not_see_is_told_what_another_one_sees(chats: Chats) -> None:
+    def starts() -> int:
+        return house.journal("llama@eye").count("Started")
+
+    choose(chats, "alpha")
+    before = starts()
+    chats.file(ADA, "photo", media.png(), caption="What is this?")
+    assert chats.answered(ADA, "speaking").text == sentence("alpha")
+    assert starts() == before + 1
+
+
+def test_what_no_model_can_do_is_told_in_plain_words(chats: Chats) -> None:
+    house.configure(house.BASIC)
     choose(chats, "alpha")
     chats.file(ADA, "photo", media.png(), caption="What is this?")
-    assert chats.answered(ADA, "⚠️").text.startswith("⚠️ alpha could not answer that.")
-    assert "image input is not supported" in rig.words()
+    assert chats.answered(ADA, "⚠️").text.startswith("⚠️ No model here can see pictures.")
 
 
 def test_a_text_is_read(chats: Chats) -> None:
