@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import shutil
+import time
+from pathlib import Path
 
 import aiohttp
 
@@ -24,6 +27,9 @@ DATABASE = "bot.sqlite3"
 
 MADE = "made"
 """Likewise: recordings that are still to be sent, and what other programs send to port 4000."""
+
+KEPT = 86400.0
+"""Seconds that such files are kept: an answer that is not sent by then is not sent any more."""
 
 TIDY = 3600.0
 """Seconds between removals of what is not needed any more."""
@@ -61,7 +67,7 @@ async def _run(given: Given, ending: asyncio.Event) -> None:
         stack.push_async_callback(port.close)
         await port.open(given.sockets)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in (bot.work(), _watchdog(), _tidy(inbox))]
+            tasks = [group.create_task(work) for work in (bot.work(), _watchdog(), _tidy(inbox, bench.folder))]
             await _either(ending, bot.settled)
             notify.ready()
             await ending.wait()
@@ -73,7 +79,8 @@ async def _run(given: Given, ending: asyncio.Event) -> None:
 def _bench(given: Given, session: aiohttp.ClientSession) -> Bench:
     folder = given.state / MADE
     folder.mkdir(mode=0o700, exist_ok=True)
-    return Bench(Router(session, given.settings.router, given.key), page_door(Allowed()), folder)
+    settings = given.settings
+    return Bench(Router(session, settings.router, given.key), page_door(Allowed()), folder, settings.senses)
 
 
 async def _either(*events: asyncio.Event) -> None:
@@ -92,7 +99,20 @@ async def _watchdog() -> None:
         await asyncio.sleep(interval)
 
 
-async def _tidy(inbox: Inbox) -> None:
+async def _tidy(inbox: Inbox, made: Path) -> None:
     while True:
         inbox.tidy()
+        await asyncio.to_thread(_sweep, made, time.time() - KEPT)
         await asyncio.sleep(TIDY)
+
+
+def _sweep(folder: Path, before: float) -> None:
+    """Remove what was made before that: who was to take it was killed."""
+    for left in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if left.stat().st_mtime >= before:
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()

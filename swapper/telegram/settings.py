@@ -1,12 +1,13 @@
 """/etc/swapper/telegram.yaml → a frozen `Settings`, or every mistake at once, as the router's configuration has it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from swapper.config.errors import ConfigErrors
 from swapper.config.nodes import Reader, Value, kind
 from swapper.config.sections import Section
+from swapper.telegram.agent.choose import Wished
 
 FILE = Path("/etc/swapper/telegram.yaml")
 ROUTER = "http://127.0.0.1:8000"
@@ -47,6 +48,7 @@ class Settings:
         system: The system prompt of those who have not set their own.
         history: Turns of a conversation that are remembered.
         voice: One of `VOICES`, for those who have not said /voice.
+        senses: Which models hear, see and speak, as far as that is said.
         router: The models' address, without a slash at its end.
         api: The Bot API's, likewise.
         webhook: None: the bot asks for updates itself.
@@ -58,6 +60,7 @@ class Settings:
     system: str = SYSTEM
     history: int = HISTORY
     voice: str = "auto"
+    senses: Wished = field(default_factory=Wished)
     router: str = ROUTER
     api: str = API
     webhook: Webhook | None = None
@@ -88,12 +91,25 @@ def _settings(top: Section) -> Settings:
         system=top.take("system", lambda value, what: _prompt(top.reader, value, what), SYSTEM),
         history=top.number("history", least=2) or HISTORY,
         voice=top.word("voice", VOICES) or "auto",
+        senses=_senses(top.below("senses")),
         router=top.parsed("router", address, ROUTER),
         api=top.parsed("api", address, API),
         webhook=top.parsed("webhook", webhook, None),
     )
     allow.close()
     return settings
+
+
+def _senses(section: Section) -> Wished:
+    usual = Wished()
+    wished = Wished(
+        hears=section.parsed("hears", str, usual.hears),
+        sees=section.parsed("sees", str, usual.sees),
+        speaks=section.parsed("speaks", str, usual.speaks),
+        voice=section.parsed("voice", str, usual.voice),
+    )
+    section.close()
+    return wished
 
 
 def user(text: str) -> int:

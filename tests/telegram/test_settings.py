@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from swapper.config.errors import ConfigErrors
+from swapper.telegram.agent.choose import Wished
 from swapper.telegram.settings import Settings, Webhook, load
 
 SOURCE = Path(__file__).parents[2]
@@ -28,12 +29,13 @@ def test_what_is_shipped_is_the_default() -> None:
 
 def test_what_is_commented_out_is_good_too(tmp_path: Path) -> None:
     lines = (SOURCE / "config/telegram.yaml").read_text().splitlines()
-    keys = tuple(f"# {key}:" for key in ("model", "system", "history", "voice", "router", "api", "webhook"))
+    keys = tuple(f"# {key}:" for key in ("model", "system", "history", "voice", "senses", "router", "api", "webhook"))
     keys = (*keys, "#   You", "#   Answer")
     text = "\n".join(line.removeprefix("# ").replace("#   ", "   ") for line in lines if line.startswith(keys))
     settings = read(tmp_path, text)
     assert settings.model == "devstral"
     assert settings.system.count("\n") == 1
+    assert settings.senses == Wished("asr", "vision", "tts", "nova")
     assert settings.webhook == Webhook("https://bot.example.com/telegram/updates", "/telegram/updates")
 
 
