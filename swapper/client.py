@@ -34,7 +34,7 @@ class RouterError(Exception):
         code: One word: the router's, or `router_unreachable`, `engine_broke_off`, `error`.
         message: What happened.
         hint: What can be done; empty where that is not said.
-        status: Of HTTP; 0 where there was none.
+        status: Of HTTP; 0 where there was none. Of an engine's error in a stream that had begun: the engine's.
     """
 
     def __init__(self, code: str, message: str, hint: str = "", status: int = 0) -> None:
@@ -234,14 +234,22 @@ def models(text: str) -> tuple[Model, ...]:
 
 
 def refusal(text: str, status: int) -> RouterError:
-    """What an answer says that is an error, whoever of router and engines made it."""
+    """What an answer says that is an error, whoever of router and engines made it.
+
+    Args:
+        text: The answer, or an event of it.
+        status: Of the answer; 200 in a stream that has begun.
+    """
     try:
         error = json.loads(text)
         error = error.get("error", error)
         if isinstance(error, str):
             return RouterError("error", error, status=status)
         code = error.get("code")
-        # Engines have a number there, and their word for it beside.
+        # Engines have a number there, and their word for it beside. In a stream that had begun it is all that tells
+        # what their status would have been.
+        if status == 200 and isinstance(code, int):
+            status = code
         code = code if code and isinstance(code, str) else error.get("type") or "error"
         return RouterError(str(code), str(error.get("message") or ""), str(error.get("hint") or ""), status)
     except (ValueError, AttributeError):

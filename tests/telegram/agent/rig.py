@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,20 @@ from tests.media import sight
 
 URL = "http://127.0.0.1:8000"
 TEMPLATE = Path(__file__).parents[2] / "clients" / "tools.jinja"
-STUBBORN, STRICT = "stubborn.jinja", "strict.jinja"
+STUBBORN, STRICT, FETCHING, KNOWING = "stubborn.jinja", "strict.jinja", "fetching.jinja", MODELS / "knowing.jinja"
+
+KNOWS = """
+{%- if tools %}{{ raise_exception('tools are not supported') }}{% endif -%}
+{%- set told = namespace(all='') -%}
+{%- for m in messages -%}<|im_start|>{{ m['role'] }}
+{{ m['content'] }}<|im_end|>
+{%- if m['role'] == 'user' %}{% set told.all = told.all + (m['content'] | string) %}{% endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}<|im_start|>assistant
+{% if 'This is ear' in told.all or 'This is eye' in told.all or told.all.split('<__media') | length > 2 -%}
+<|think|>{%- endif -%}{%- endif -%}
+"""
+"""A chat template without tools: the model thinks where it was told what was heard or seen, or sees two pictures."""
 
 CONFIG = f"""
 models:
@@ -33,6 +46,8 @@ models:
   caller: {{engine: llama, model: caller.gguf, context: 65536, args: [--chat-template-file, {MODELS / "tools.jinja"}]}}
   stubborn: {{engine: llama, model: stubborn.gguf, context: 65536, args: [--chat-template-file, {MODELS / STUBBORN}]}}
   strict: {{engine: llama, model: strict.gguf, context: 65536, args: [--chat-template-file, {MODELS / STRICT}]}}
+  fetcher: {{engine: llama, model: fetcher.gguf, context: 65536, args: [--chat-template-file, {MODELS / FETCHING}]}}
+  keen: {{engine: llama, model: keen.gguf, context: 65536, args: [--chat-template-file, {KNOWING}]}}
   blind: {{engine: llama, model: talker.gguf, context: 65536, capabilities: [chat, vision]}}
 """
 
@@ -45,11 +60,18 @@ def write_models() -> None:
     sight.write_models()
     write_gguf("talker")
     write_gguf("strict")
+    write_gguf("keen")
     write_gguf("slow", size_mb=1500)
     template = TEMPLATE.read_text()
     (MODELS / "tools.jinja").write_text(template)
+    KNOWING.write_text(KNOWS)
     # One that calls its tool again, whatever came of it.
     (MODELS / STUBBORN).write_text(template.replace("<|then|>", ""))
+    # One that goes on only if what its tool has told is material, from its beginning to its end.
+    whole = "and m['content'].startswith('<data') and m['content'].endswith('</data>')"
+    once = "and m['content'].split('</data') | length == 2 and m['content'].split('<data') | length == 2"
+    last = "{% set m = messages[-1] %}{% if m['role'] == 'tool' "
+    (MODELS / FETCHING).write_text(template.replace("{% if messages[-1]['role'] == 'tool' ", f"{last}{whole} {once} "))
     refusal = "{%- if tools %}{{ raise_exception('tools are not supported') }}{% endif -%}"
     (MODELS / STRICT).write_text(refusal + template)
     calls = [call("describe_image", id="i1"), call("models_status")]
@@ -119,11 +141,15 @@ async def router(url: str = URL) -> AsyncIterator[Router]:
 
 @contextlib.asynccontextmanager
 async def agent(
-    folder: Path, wished: Wished | None = None, limits: Limits | None = None, url: str = URL
+    folder: Path,
+    wished: Wished | None = None,
+    limits: Limits | None = None,
+    url: str = URL,
+    allowed: Collection[str] = (),
 ) -> AsyncIterator[ToolAgent]:
-    """An agent."""
+    """An agent; pages come from the public internet, and from what is allowed beside."""
     async with router(url) as client:
-        door = page_door(Allowed())
+        door = page_door(Allowed(allowed))
         try:
             yield ToolAgent(Bench(client, door, folder, wished or Wished()), limits)
         finally:

@@ -63,6 +63,13 @@ def test_every_error_has_a_code(text: str, code: str) -> None:
     assert (error.code, error.status) == (code, 400)
 
 
+def test_in_a_stream_that_has_begun_an_engines_refusal_is_still_known_as_one() -> None:
+    error = refusal('{"error": {"code": 400, "type": "invalid_request_error", "message": "no tools"}}', 200)
+    assert (error.code, error.status) == ("invalid_request_error", 400)
+    assert less(Manner(tools=True), error) == Manner(tools=False)
+    assert refusal('{"error": {"code": "model_failed", "message": "m"}}', 200).status == 200
+
+
 def test_a_chat_is_told_in_plain_words_and_nothing_of_an_engines() -> None:
     said = told(RouterError("model_failed", "llama@x.service: exit-code 1 | /var/lib/x: no such file"), "devstral")
     assert said.message == "devstral could not be started."

@@ -8,23 +8,27 @@ from pathlib import Path
 import pytest
 
 from swapper.client import Comment, Delta, Router, RouterError
-from swapper.telegram.agent.base import Failed, Finished, Request, Text, Turn
+from swapper.telegram.agent.base import Failed, Finished, Progress, Request, Text, Turn
 from swapper.telegram.agent.choose import Wished
 from swapper.telegram.agent.limits import Limits
+from swapper.telegram.agent.loop import ToolAgent
 from swapper.telegram.agent.manners import Manner
 from tests.job import house
-from tests.job.house import ask, sentence, state, until
-from tests.lab import media
+from tests.job.house import MODELS, ask, sentence, state, until
+from tests.lab import gguf, media
 from tests.telegram.agent.rig import (
     BOTH,
     CONFIG,
+    Answer,
     agent,
     answered,
+    call,
     photo,
     router,
     voice,
     write_models,
 )
+from tests.telegram.agent.test_page import site
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 LOOP = [{"role": "user", "content": "LOOP"}]
@@ -135,6 +139,31 @@ async def test_opus_is_converted_for_an_engine_that_refuses_it(tmp_path: Path) -
         assert asked._bench.deaf == {("ear", "audio/ogg")}
 
 
+async def waited(asked: ToolAgent, model: str, turn: Turn) -> Answer:
+    """Ask while another model has work, until it is told that there is something to wait for; the whole answer."""
+    answer = Answer()
+    async with router() as client, contextlib.aclosing(client.chat({"model": "talker", "messages": LOOP})) as busy:
+        assert await anext(busy)
+        async with contextlib.aclosing(asked.answer(Request(model, "", (turn,)))) as events:
+            async for event in events:
+                answer.events.append(event)
+                if isinstance(event, Progress) and "talker" in event.text:
+                    await busy.aclose()
+    return answer
+
+
+async def test_an_engine_that_was_waited_for_may_refuse_sound_too(tmp_path: Path) -> None:
+    async with agent(tmp_path) as asked:
+        answer = await waited(asked, "talker", Turn("user", "", (voice(tmp_path, media.ogg(), "audio/ogg"),)))
+        assert (answer.noted, asked._bench.deaf) == ((Turn("user", sentence("ear")),), {("ear", "audio/ogg")})
+
+
+async def test_an_engine_that_was_waited_for_may_refuse_tools_too(tmp_path: Path) -> None:
+    async with agent(tmp_path) as asked:
+        answer = await waited(asked, "strict", Turn("user", "Hello!"))
+        assert (answer.text, asked._manners) == (sentence("strict"), {"strict": Manner(tools=False)})
+
+
 async def test_what_is_no_recording_is_said_to_be_none(tmp_path: Path) -> None:
     async with agent(tmp_path) as asked:
         broken = voice(tmp_path, b"OggS" + bytes(1000), "audio/ogg")
@@ -189,6 +218,23 @@ async def test_a_model_that_calls_the_same_again_and_again_is_stopped(tmp_path: 
     async with agent(tmp_path) as asked:
         answer = await answered(asked, "stubborn", Turn("user", "Hello!"))
     assert answer.progress.count("asking for the models' states") == 1
+    assert isinstance(answer.events[-1], Finished | Failed)
+
+
+async def test_a_page_cannot_end_the_marks_around_it(tmp_path: Path) -> None:
+    async with site() as (where, _), agent(tmp_path, allowed=["127.0.0.1"]) as asked:
+        url = f"http://127.0.0.1:{where.port}/end"
+        gguf.write_model(MODELS / "fetcher.gguf", call("fetch_page", url=url), then=BOTH)
+        answer = await answered(asked, "fetcher", Turn("user", "What is the weather?"))
+        assert where.asked == ["127.0.0.1/end"]
+    assert f"reading {url}" in answer.progress
+    assert answer.text.strip() == BOTH
+
+
+async def test_a_step_that_has_to_be_the_last_calls_nothing(tmp_path: Path) -> None:
+    async with agent(tmp_path, limits=Limits(steps=1)) as asked:
+        answer = await answered(asked, "stubborn", Turn("user", "Hello!"))
+    assert not [line for line in answer.progress if "states" in line]
     assert isinstance(answer.events[-1], Finished | Failed)
 
 
