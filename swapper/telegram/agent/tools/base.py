@@ -12,6 +12,7 @@ from swapper.outside.door import Door
 from swapper.telegram.agent.base import Medium, Spoken
 from swapper.telegram.agent.choose import Sense, Wished, who
 from swapper.telegram.agent.shelf import Shelf
+from swapper.telegram.agent.thinking import Thoughts
 
 type Say = Callable[[str], None]
 """Takes what a tool is doing, in words for people."""
@@ -166,23 +167,23 @@ async def content(file: Medium) -> bytes:
 
 
 async def gather(stream: AsyncGenerator[Heard], doing: str, say: Say) -> str:
-    """The text of an answer, up to `MOST_TEXT`, while it is said what one waits for.
+    """The text of an answer, without thoughts, up to `MOST_TEXT`, while it is said what one waits for.
 
     Raises:
         RouterError: It does not come.
     """
     found: list[str] = []
-    room = MOST_TEXT
+    room, thoughts = MOST_TEXT, Thoughts()
     async with contextlib.aclosing(stream) as heard:
         async for one in heard:
             if isinstance(one, Comment):
                 say(f"{doing}: {one.text}")
                 continue
-            found.append(one.text)
+            found.append(thoughts.sort(one.text)[1])
             room -= len(one.text) + len(one.thought)
             if room < 0:
                 break
-    return "".join(found).strip()
+    return "".join([*found, thoughts.end()[1]]).strip()
 
 
 def refused(error: RouterError) -> bool:
