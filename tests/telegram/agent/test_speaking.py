@@ -1,6 +1,5 @@
 """Answers that are spoken, by the engine for that, on the installed router."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from swapper.telegram.agent.base import Finished, Spoken, Text, Turn
 from swapper.telegram.agent.choose import Wished
 from swapper.telegram.agent.speech import seconds
 from tests.job import house
-from tests.job.house import MODELS, run, sentence
-from tests.lab import gguf
+from tests.job.house import MODELS, sentence
+from tests.lab import gguf, sound
 from tests.telegram.agent import rig
 from tests.telegram.agent.rig import Answer, agent, answered, voice
 from tests.telegram.agent.test_port import call
@@ -39,10 +38,9 @@ def _configured() -> Iterator[None]:
 def heard(answer: Answer) -> Spoken:
     """The one recording of an answer, which is what it says to be, by ffprobe."""
     (spoken,) = [event for event in answer.events if isinstance(event, Spoken)]
-    fields = ("-v", "error", "-show_entries", "stream=codec_name,channels:format=format_name,duration", "-of", "json")
-    found = json.loads(run("ffprobe", *fields, str(spoken.path)))
-    assert (found["format"]["format_name"], found["streams"][0]["codec_name"]) == ("ogg", "opus")
-    assert abs(float(found["format"]["duration"]) - spoken.seconds) < 0.1
+    recording = sound.probe(spoken.path.read_bytes())
+    assert (recording.format, recording.codec) == ("ogg", "opus")
+    assert abs(recording.seconds - spoken.seconds) < 0.1
     assert seconds(spoken.path.read_bytes()) == spoken.seconds
     return spoken
 
@@ -74,6 +72,6 @@ async def test_an_answer_that_cannot_be_spoken_is_there_all_the_same(tmp_path: P
 
 async def test_others_have_something_said_by_mcp(tmp_path: Path) -> None:
     *_, answer = await call(tmp_path, "speak", text="Hello!")
-    said, sound = answer["result"]["content"]
+    said, heard = answer["result"]["content"]
     assert said["type"] == "text"
-    assert (sound["type"], sound["mimeType"]) == ("audio", "audio/ogg")
+    assert (heard["type"], heard["mimeType"]) == ("audio", "audio/ogg")

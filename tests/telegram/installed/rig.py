@@ -1,9 +1,11 @@
 """The bot as an administrator has it: units, credentials, configuration."""
 
+import contextlib
 import json
 import shutil
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.job.house import journal, run, show
@@ -45,6 +47,21 @@ def clean() -> None:
     shutil.rmtree(STATE, ignore_errors=True)
     for credential in (PLAIN, ENCRYPTED):
         credential.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def running(more: str = "") -> Iterator[BotApi]:
+    """A bot that runs, and its Telegram; afterwards both are gone, and the configuration is as it was."""
+    before = CONFIG.read_text()
+    clean()
+    try:
+        with BotApi().serving() as telegram:
+            configure(telegram, more)
+            start()
+            yield telegram
+    finally:
+        clean()
+        CONFIG.write_text(before)
 
 
 def words() -> str:
