@@ -1,8 +1,8 @@
 """The real vLLM on CPU, with tiny models, through port 8000: `tests/run --vllm`.
 
 A start takes half a minute or more, so the tests are one story in this order, with four starts of vLLM: llama-server,
-then a model that hears, one that sees, llama-server again, one that is started by hand, the other one beside it, and a
-stop by hand.
+then a model that hears, the Telegram bot that uses it, one that sees, llama-server again, one that is started by hand,
+the other one beside it, and a stop by hand.
 """
 
 import asyncio
@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from tests.job import house
-from tests.job.house import Answer, ask, chat, configure, rest_of, run, sentence, show, state, until
-from tests.lab import dashboard, media
+from tests.job.house import MODELS, Answer, ask, chat, configure, rest_of, run, sentence, show, state, until
+from tests.lab import dashboard, media, sound
 from tests.lab.exposition import Scraped, read_openmetrics
 from tests.media.mission import HEAR, SEE, WRITE, example_com, say
 from tests.media.sight import look, picture
+from tests.telegram.agent.rig import KNOWS
+from tests.telegram.installed import rig as bot
 from tests.vllm.realtime import REALTIME, dictate, mistakes
 from tests.vllm.rig import ASR, SAID, SEEN, VL, active, engine, events, processes, talking, transcribe, unit
 
@@ -36,6 +38,7 @@ engines: {{vllm: {{path: {VLLM}}}}}
 media: {{allow: [example.com]}}
 models:
   glm-47-flash: {{engine: llama, model: glm-47-flash.gguf, context: 2048}}
+  keen: {{engine: llama, model: keen.gguf, context: 16384, args: [--chat-template-file, {MODELS / "keen.jinja"}]}}
   {ASR}:
     {{engine: vllm, model: {os.environ.get("SWAPPER_TEST_VLLM_ASR")}, gpu_memory: 30%, context: 8192,
      aliases: [asr, transcription], {ON_CPU.replace("args: [", f"args: [{', '.join(map(json.dumps, REALTIME))}, ")}}}
@@ -49,6 +52,8 @@ HEARD = f"language English<asr_text>{SAID}"
 @pytest.fixture(scope="module", autouse=True)
 def _real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     house.write_gguf("glm-47-flash")
+    house.write_gguf("keen")
+    (MODELS / "keen.jinja").write_text(KNOWS.replace("This is ear", SAID))
     house.reset()
     configure(CONFIG)
     with example_com("10.20.30.40", tmp_path_factory.mktemp("tls")):
@@ -162,6 +167,16 @@ def test_the_watchdog_is_fed() -> None:
     before = show(unit(ASR), "WatchdogTimestampMonotonic")
     until(lambda: show(unit(ASR), "WatchdogTimestampMonotonic") != before, "the sidecar has asked vLLM again")
     assert show(unit(ASR), "ActiveState") == "active"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_voice_message_to_the_bot_is_heard_and_answered_by_a_model_that_is_swapped_in() -> None:
+    with bot.running("model: keen\n") as telegram:
+        telegram.chats.file(bot.ADA, "voice", sound.note("The quick brown fox."), mime_type="audio/ogg")
+        answer = telegram.chats.answered(bot.ADA, sentence("keen"))
+    assert answer.formatted("blockquote"), "it was told what was heard"
+    assert active() == ["llama@keen.service"]
+    assert show(unit(ASR), "Result") == "success"
 
 
 @pytest.mark.usefixtures("clock")
