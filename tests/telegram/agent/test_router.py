@@ -143,7 +143,7 @@ async def waited(asked: ToolAgent, model: str, turn: Turn) -> Answer:
     """Ask while another model has work, until it is told that there is something to wait for; the whole answer."""
     answer = Answer()
     async with router() as client, contextlib.aclosing(client.chat({"model": "talker", "messages": LOOP})) as busy:
-        assert await anext(busy)
+        await anext(busy)
         async with contextlib.aclosing(asked.answer(Request(model, "", (turn,)))) as events:
             async for event in events:
                 answer.events.append(event)
