@@ -26,7 +26,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "simulate": Command("swapper.ctl.simulate", "what would happen: policies side by side, in virtual time"),
-    "telegram": Command("swapper.ctl.telegram", "who may talk to the Telegram bot: pair lets somebody in"),
+    "telegram": Command("swapper.ctl.telegram", "who may talk to the Telegram bot"),
 }
 """All commands by name, in the order of the help."""
 

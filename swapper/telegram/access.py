@@ -1,6 +1,6 @@
 """Who is answered. Closed to everybody who was not let in, by the configuration or by a code."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from swapper.telegram.places import Lane
@@ -15,15 +15,22 @@ MOST = 1024
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who was let in: users have numbers above zero, groups below."""
+    """Who was let in: users have numbers above zero, groups below.
+
+    Attributes:
+        settings: Names some.
+        paired: Those who came by a code.
+        now: A chat's number of today: groups get others.
+    """
 
     settings: Settings
     paired: Container[int]
+    now: Callable[[int], int] = lambda chat: chat
 
     def open_to(self, sender: int, lane: Lane) -> bool:
         """Whether this person is answered here: users anywhere, others in groups that were let in."""
-        named = self.settings.users | self.settings.groups
-        numbers = (sender,) if lane.private else (sender, lane.chat)
+        named = self.settings.users | {self.now(group) for group in self.settings.groups}
+        numbers = (sender,) if lane.private else (sender, self.now(lane.chat))
         return any(number in named or number in self.paired for number in numbers)
 
 

@@ -60,8 +60,8 @@ async def question(office: Office, message: Message, head: int) -> Question:
     media: tuple[Medium, ...] = ()
     complaints: tuple[str, ...] = ()
     if attachments:
-        folder = office.conversations.folder(message.lane)
-        media, complaints = await collect(office.collector, attachments[: albums.MOST], folder)
+        folder, room = office.conversations.folder(message.lane), await office.room(message.lane)
+        media, complaints = await collect(office.collector, attachments[: albums.MOST], folder, room)
     return Question(
         lane=message.lane,
         head=head,
@@ -185,7 +185,7 @@ async def _deliver(office: Office, asked: Question, kept: Mapping[str, Any]) -> 
         part, reply_to = str(index), asked.message if index == 0 else 0
         if "name" in piece:
             await office.delivery.attach(lane, head, part, Attached(**piece), reply_to=reply_to)
-        elif index or preview is None or not await _replace(office, lane, preview, Piece(**piece)):
+        elif index or preview is None or not await _replace(office, office.moves.lane(lane), preview, Piece(**piece)):
             await office.delivery.say(lane, head, part, Piece(**piece), reply_to=reply_to)
     for index, (path, seconds) in enumerate(kept["voices"]):
         await _speak(office, asked, f"voice {index}", Path(path), seconds)

@@ -12,9 +12,10 @@ What can become of a call is told by four exceptions, because of messages that m
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from telegram import Bot, InputFile
 from telegram.error import (
@@ -38,6 +39,9 @@ POLL = 50
 
 MOST_FILE = 20 << 20
 """Bytes of a file that a bot can fetch ("getFile")."""
+
+MOST_DRAFTLESS = 1024
+"""Chats of which it is remembered that they take no drafts."""
 
 _UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 """httpx' exceptions before a request was written."""
@@ -68,6 +72,10 @@ class Refused(ApiTrouble):
         self.gone = gone
 
 
+class Unknown(Refused):
+    """This Bot API does not have such a method."""
+
+
 class Flooded(ApiTrouble):
     """Too fast; nothing was done, and the chat's bucket is barred."""
 
@@ -80,23 +88,50 @@ class Unsure(ApiTrouble):
     """Telegram was reached, and it is not known what it did."""
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookInfo:
+    """How Telegram fares with calling ("WebhookInfo" in the manual).
+
+    Attributes:
+        url: Whom it calls.
+        failed: When it last did not get through, in seconds since 1970; 0: it always did.
+        why: What was the matter then.
+    """
+
+    url: str
+    failed: int
+    why: str
+
+
+class Moved(Protocol):
+    """Knows of groups that Telegram gave another number."""
+
+    def now(self, chat: int) -> int:
+        """A chat's number of today."""
+
+    def move(self, old: int, new: int) -> bool:
+        """A chat has another number from now on."""
+
+
 class Api:
     """The Bot API."""
 
-    def __init__(self, token: str, base: str) -> None:
+    def __init__(self, token: str, base: str, moves: Moved) -> None:
         """Know whom to call.
 
         Args:
             token: Never appears in an exception of ours.
             base: Such as `https://api.telegram.org`.
+            moves: Where chats are by now; is told of what Telegram tells.
         """
         self._token = token
+        self._moves = moves
         request = HTTPXRequest(connection_pool_size=64, connect_timeout=10, read_timeout=30, pool_timeout=30)
         self._bot = Bot(token, f"{base}/bot", f"{base}/file/bot", request, HTTPXRequest(connect_timeout=10))
         self._everywhere = Bucket(EVERYWHERE, burst=25)
         self._buckets: dict[int, Bucket] = {}
-        self.drafts = True
-        """Whether this Bot API takes drafts; found out by trying."""
+        self._drafts = True  # whether this Bot API takes any; found out by trying
+        self._draftless = set[int]()  # chats in which it does not
 
     async def open(self) -> Me:
         """Connect; who the bot is.
@@ -131,6 +166,11 @@ class Api:
         """Have Telegram call."""
         await self._call("SetWebhook", {"url": url, "secret_token": secret, "allowed_updates": list(ALLOWED_UPDATES)})
 
+    async def webhook_info(self) -> WebhookInfo:
+        """How Telegram fares with calling."""
+        found = await self._call("GetWebhookInfo", {})
+        return WebhookInfo(found["url"], found.get("last_error_date", 0), found.get("last_error_message", ""))
+
     async def delete_webhook(self) -> None:
         """Have Telegram wait to be asked; updates that wait are kept."""
         await self._call("DeleteWebhook", {})
@@ -154,13 +194,22 @@ class Api:
 
     async def send(self, lane: Lane, piece: Piece, reply_to: int = 0, buttons: Sequence[Button] = ()) -> int:
         """Send a message; its number. Comes after `turn`."""
-        arguments = {**_to(lane, reply_to), **_keyboard(buttons), "link_preview_options": {"is_disabled": True}}
+        arguments = {**self._to(lane, reply_to), **_keyboard(buttons), "link_preview_options": {"is_disabled": True}}
         sent = await self._written("SendMessage", arguments, piece, lane)
         number: int = sent["message_id"]
         return number
 
     async def edit(self, lane: Lane, message: int, piece: Piece, buttons: Sequence[Button] = ()) -> None:
-        """Change a message. Comes after `turn`, or when `preview_in` is 0.0."""
+        """Change a message. Comes after `turn`, or when `preview_in` is 0.0.
+
+        Args:
+            lane: As it was called when the message was sent: numbers of messages are others once that has changed.
+            message: Its number.
+            piece: What it is to say.
+            buttons: What stands below it.
+        """
+        if self.now(lane) != lane:
+            raise Refused("its chat has become another one")
         arguments = {"chat_id": lane.chat, "message_id": message, "link_preview_options": {"is_disabled": True}}
         try:
             await self._written("EditMessageText", arguments | _keyboard(buttons), piece, lane)
@@ -169,33 +218,43 @@ class Api:
                 raise
 
     async def draft(self, lane: Lane, number: int, piece: Piece) -> bool:
-        """Show what will be a message; False where the Bot API has no such thing."""
-        topic = {"message_thread_id": lane.topic} if lane.topic else {}
+        """Show what will be a message; False where that cannot be done, for all or for this chat.
+
+        Raises:
+            Refused: The chat is closed to the bot.
+        """
+        if not self._drafts or lane.chat in self._draftless:
+            return False
+        self._take(lane)
         try:
-            await self._written("SendMessageDraft", {"chat_id": lane.chat, **topic, "draft_id": number}, piece, lane)
+            await self._written("SendMessageDraft", {**self._to(lane), "draft_id": number}, piece, lane)
         except Refused as refused:
-            _LOG.info("no drafts: %s", refused)
-            self.drafts = False
-        return self.drafts
+            if refused.gone:
+                raise
+            _LOG.info("no drafts in %s: %s", lane, refused)
+            self._drafts = not isinstance(refused, Unknown)
+            self._draftless = {*self._draftless, lane.chat} if len(self._draftless) < MOST_DRAFTLESS else {lane.chat}
+            return False
+        return True
 
     async def send_file(self, lane: Lane, name: str, data: bytes, reply_to: int = 0) -> int:
         """Send a file; the message's number. Comes after `turn`."""
         file = InputFile(data, filename=name)
-        sent = await self._call("SendDocument", {**_to(lane, reply_to), "document": file}, lane)
+        sent = await self._call("SendDocument", {**self._to(lane, reply_to), "document": file}, lane)
         number: int = sent["message_id"]
         return number
 
     async def send_voice(self, lane: Lane, path: Path, seconds: float, reply_to: int = 0) -> int:
         """Send an OGG/Opus file as a voice message; its number. Comes after `turn`."""
         file = InputFile(await asyncio.to_thread(path.read_bytes), filename="answer.ogg")
-        sent = await self._call("SendVoice", {**_to(lane, reply_to), "voice": file, "duration": round(seconds)}, lane)
+        arguments = {**self._to(lane, reply_to), "voice": file, "duration": round(seconds)}
+        sent = await self._call("SendVoice", arguments, lane)
         number: int = sent["message_id"]
         return number
 
     async def action(self, lane: Lane, action: str = "typing") -> None:
         """Show that something is being done, for five seconds."""
-        topic = {"message_thread_id": lane.topic} if lane.topic else {}
-        await self._call("SendChatAction", {"chat_id": lane.chat, **topic, "action": action}, lane)
+        await self._call("SendChatAction", {**self._to(lane), "action": action}, lane)
 
     async def answer_press(self, query: str, text: str) -> None:
         """Say something briefly to who pressed a button."""
@@ -243,16 +302,29 @@ class Api:
                 self._bucket(lane).bar(asyncio.get_running_loop().time(), seconds)
             raise Flooded(f"{method}: {seconds:g} s") from None
         except EndPointNotFound:
-            raise Refused(f"{method}: there is no such method") from None
+            raise Unknown(f"{method}: there is no such method") from None
         except InvalidToken:
             raise TokenRefused("Telegram does not know the token any more") from None
-        except (Forbidden, ChatMigrated) as error:
+        except ChatMigrated as error:
+            if lane is None or "message_id" in arguments:
+                raise Refused(self._said(error)) from None
+            return await self._call(method, self._led(arguments, error.new_chat_id), lane, patience=patience)
+        except Forbidden as error:
             raise Refused(self._said(error), gone=True) from None
         except BadRequest as error:
             raise Refused(self._said(error), gone="chat not found" in str(error).lower()) from None
         except TelegramError as error:
             unsent = type(error.__cause__).__name__ in _UNSENT
             raise (NotSent if unsent else Unsure)(self._said(error)) from None
+
+    def now(self, lane: Lane) -> Lane:
+        """What a lane is called by now."""
+        return Lane(self._moves.now(lane.chat), lane.topic)
+
+    def _led(self, arguments: Mapping[str, Any], new: int) -> Mapping[str, Any]:
+        """Arguments of a call to a group that has become another chat: Telegram has done nothing yet."""
+        self._moves.move(arguments["chat_id"], new)
+        return {key: value for key, value in arguments.items() if key != "reply_parameters"} | {"chat_id": new}
 
     def _said(self, error: Exception) -> str:
         return f"{type(error).__name__}: {error}".replace(self._token, "***")
@@ -273,16 +345,17 @@ class Api:
         self._take(lane)
 
     def _bucket(self, lane: Lane) -> Bucket:
-        return self._buckets.setdefault(lane.chat, bucket(private=lane.private))
+        return self._buckets.setdefault(self.now(lane).chat, bucket(private=lane.private))
 
-
-def _to(lane: Lane, reply_to: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"chat_id": lane.chat}
-    if lane.topic:
-        found["message_thread_id"] = lane.topic
-    if reply_to:
-        found["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
-    return found
+    def _to(self, lane: Lane, reply_to: int = 0) -> dict[str, Any]:
+        """Where something is to be sent. A message of a chat that has become another one cannot be replied to."""
+        now = self.now(lane)
+        found: dict[str, Any] = {"chat_id": now.chat}
+        if lane.topic:
+            found["message_thread_id"] = lane.topic
+        if reply_to and now == lane:
+            found["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
+        return found
 
 
 def _keyboard(buttons: Sequence[Button]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import logging
 import secrets
 import socket
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,18 +29,28 @@ from swapper.telegram.intake import Intake
 from swapper.telegram.media import Collector
 from swapper.telegram.metrics import Metrics
 from swapper.telegram.office import Office
-from swapper.telegram.settings import Settings
-from swapper.telegram.store import Conversations, Database, Inbox, Outbox, People
+from swapper.telegram.settings import Settings, Webhook
+from swapper.telegram.store import FILES, Conversations, Inbox, Moves, Outbox, People
 from swapper.telegram.web import Status, webhook_route
 
-FILES = "files"
-"""In the state directory."""
-
-PATIENCE = 10.0
+PATIENCE = 5.0
 """Seconds that a start waits for Telegram; after that it goes on without, and keeps trying."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between attempts to reach Telegram."""
+
+WATCH = 60.0
+"""Seconds between looks at how Telegram fares with a webhook."""
+
+UNREACHED = "Telegram is not reached"
+WEBHOOK_REFUSED = "Telegram refuses the webhook"
+WEBHOOK_FAILED = "Telegram does not get through to the webhook"
+WEBHOOK_HINT = (
+    "A webhook is called from the internet: its name has to resolve there, its port to be 443, 80, 88 or 8443, its "
+    "certificate to be one that everybody trusts, and what has it has to pass calls on to http://127.0.0.1:4000, their "
+    "path unchanged. Without `webhook:` in /etc/swapper/telegram.yaml the bot asks Telegram for news itself"
+)
+"""What to do, by core.telegram.org/bots/webhooks."""
 
 STORE_PAUSE = 10.0
 """Seconds between attempts to store what Telegram sent."""
@@ -77,7 +88,7 @@ class Bot:
         api: Api,
         session: aiohttp.ClientSession,
         agent: Agent,
-        database: Database,
+        moves: Moves,
         metrics: Metrics,
         status: Status,
     ) -> None:
@@ -85,13 +96,14 @@ class Bot:
         self._api = api
         self._session = session
         self._agent = agent
-        self._database = database
+        self._moves = moves
         self._metrics = metrics
         self._status = status
         self._secret = secrets.token_urlsafe(32)
         self._intake: asyncio.Future[Intake] = asyncio.get_running_loop().create_future()
         self._name = ""
-        self._told = False
+        self._told = ""
+        self._heard = time.time()  # since then Telegram has got through to a webhook, as far as is known
         self.settled = asyncio.Event()
         """Set once Telegram knows the bot, or is not to be reached."""
 
@@ -105,6 +117,8 @@ class Bot:
         if not self._intake.done():
             raise web.HTTPServiceUnavailable  # it is not known yet who the bot is; Telegram calls again
         self._intake.result().take(updates)
+        self._heard = time.time()
+        self._reached(UNREACHED, WEBHOOK_REFUSED, WEBHOOK_FAILED)
 
     async def work(self) -> None:
         """Connect to Telegram, take up what an earlier process left, and take in what comes."""
@@ -116,10 +130,9 @@ class Bot:
             self._intake.set_result(intake)
             desk.resume()
             self.settled.set()
-            await self._introduce()
-            if self._given.settings.webhook is None:
-                await self._poll(intake)
-            await asyncio.Event().wait()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(desk.refused())
+                group.create_task(self._listen(intake))
         finally:
             await desk.close()
 
@@ -127,17 +140,37 @@ class Bot:
         asyncio.get_running_loop().call_later(PATIENCE, self.settled.set)
         me = await self._persist(self._api.open)
         self._name = f"@{me.username}"
-        self._reached()
+        self._reached(UNREACHED)
         return me
 
-    async def _introduce(self) -> None:
-        """Tell Telegram how updates come, and which commands there are."""
+    async def _listen(self, intake: Intake) -> None:
+        """Tell Telegram how updates come, and which commands there are; then take in what comes."""
         webhook = self._given.settings.webhook
+        introduce = functools.partial(self._api.set_commands, commands.LISTED)
         if webhook is None:
             await self._persist(self._api.delete_webhook)
+            await self._persist(introduce)
+            await self._poll(intake)
         else:
-            await self._persist(lambda: self._api.set_webhook(webhook.url, self._secret))
-        await self._persist(lambda: self._api.set_commands(commands.LISTED))
+            await self._set(webhook)
+            await self._persist(introduce)
+            await self._watch(webhook)
+
+    async def _set(self, webhook: Webhook) -> None:
+        await self._persist(functools.partial(self._api.set_webhook, webhook.url, self._secret), WEBHOOK_REFUSED)
+
+    async def _watch(self, webhook: Webhook) -> None:
+        """See now and then whether Telegram gets through, which it tells nobody but who asks."""
+        told = 0
+        while True:
+            info = await self._persist(self._api.webhook_info)
+            if info.url != webhook.url:
+                _LOG.warning("the webhook was another one: %r. Does something else run with this token?", info.url)
+                await self._set(webhook)
+            elif info.failed > max(told, self._heard):
+                told = info.failed
+                self._lost(f"{webhook.url}: {info.why}", WEBHOOK_FAILED)
+            await asyncio.sleep(WATCH)
 
     async def _poll(self, intake: Intake) -> None:
         """Ask for updates, for ever. Those that are stored are confirmed by the next question, and by that one only.
@@ -155,8 +188,12 @@ class Bot:
                 continue  # unconfirmed, so they come again
             offset = max((int(update["update_id"]) for update in updates), default=-1) + 1 or None
 
-    async def _persist[T](self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _persist[T](self, call: Callable[[], Awaitable[T]], refused: str = UNREACHED) -> T:
         """Call Telegram until it answers.
+
+        Args:
+            call: What is called.
+            refused: What is the matter where Telegram answers, but does not do it.
 
         Raises:
             TokenRefused: It answers that it does not know the token.
@@ -165,30 +202,36 @@ class Bot:
         while True:
             try:
                 result = await call()
-            except (Flooded, NotSent, Refused, Unsure) as trouble:
-                self._lost(trouble)
+            except Refused as trouble:
+                self._lost(str(trouble), refused)
+            except (Flooded, NotSent, Unsure) as trouble:
+                self._lost(str(trouble))
             else:
-                self._reached()
+                self._reached(UNREACHED, refused)
                 return result
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _reached(self) -> None:
-        if not self._status.telegram and self._name:
-            _LOG.info("Telegram is reached: %s", self._name)
-            notify.status(f"{self._name} listens")
-        self._status.telegram = True
+    def _reached(self, *cleared: str) -> None:
+        """All is well, if nothing but such a trouble was the matter."""
+        if self._status.trouble not in cleared or not self._name:
+            return
+        _LOG.info("Telegram is reached: %s", self._name)
+        notify.status(f"{self._name} listens")
+        self._told = self._status.trouble = ""
         self._metrics.connected.set(1)
 
-    def _lost(self, trouble: Exception) -> None:
-        if self._status.telegram or not self._told:
-            _LOG.warning("Telegram is not reached, and tried again: %s", trouble)
-            notify.status("Telegram is not reached")
-        self._told, self._status.telegram = True, False
+    def _lost(self, why: str, what: str = UNREACHED) -> None:
+        if self._told != what:
+            _LOG.warning("%s, and tried again: %s", what, why)
+            if what != UNREACHED:
+                _LOG.warning("%s", WEBHOOK_HINT)
+            notify.status(what if what == UNREACHED else f"{what}: {why}")
+        self._told = self._status.trouble = what
         self._metrics.connected.set(0)
 
     def _office(self, me: Me) -> Office:
-        given, database = self._given, self._database
+        given, database = self._given, self._moves.database
         settings, outbox = given.settings, Outbox(database)
         people = People(database, given.state)
         return Office(
@@ -202,8 +245,9 @@ class Bot:
             database=database,
             inbox=Inbox(database),
             outbox=outbox,
-            conversations=Conversations(database, given.state / FILES),
+            conversations=Conversations(database, given.state / FILES, self._moves),
             people=people,
-            access=Access(settings, people),
+            moves=self._moves,
+            access=Access(settings, people, self._moves.now),
             metrics=self._metrics,
         )

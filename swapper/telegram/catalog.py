@@ -32,12 +32,14 @@ class Model:
         names: That and its aliases.
         state: As the router calls it.
         capabilities: Such as "chat" and "vision".
+        context: Tokens that it keeps in mind; None where nobody knows yet.
     """
 
     name: str
     names: frozenset[str]
     state: str
     capabilities: frozenset[str]
+    context: int | None = None
 
     @property
     def token(self) -> str:
@@ -97,4 +99,6 @@ def _model(card: dict[str, object]) -> Model:
     names = [str(alias) for alias in aliases] if isinstance(aliases, list) else []
     name = str(card["id"])
     can = frozenset(map(str, capabilities)) if isinstance(capabilities, list) else frozenset({"chat"})
-    return Model(name, frozenset([name, *names]), str(card.get("state", "")), can)
+    context = card.get("context_length")
+    kept = context if isinstance(context, int) else None
+    return Model(name, frozenset([name, *names]), str(card.get("state", "")), can, kept)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from swapper.telegram.api import Api, Button, Flooded, NotSent, Refused, Unsure
+from swapper.telegram.api import Api, Button, Flooded, NotSent, Refused, TokenRefused, Unsure
 from swapper.telegram.places import Lane
 from swapper.telegram.store import Outbox, Uncertain
 from swapper.telegram.text import Attached, Piece
@@ -103,7 +103,7 @@ class Delivery:
             return known
         try:
             number = await send()
-        except (Flooded, NotSent, Refused):
+        except (Flooded, NotSent, Refused, TokenRefused):
             self._outbox.retract(head, part)
             raise
         except Unsure as error:

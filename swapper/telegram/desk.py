@@ -14,7 +14,7 @@ from swapper.telegram.access import Strangers
 from swapper.telegram.answer import Question
 from swapper.telegram.api import Flooded, NotSent, Refused, TokenRefused, Unsure
 from swapper.telegram.catalog import NoModels
-from swapper.telegram.incoming import Message, Press, together, understand
+from swapper.telegram.incoming import Message, Press, together
 from swapper.telegram.office import Office, Running
 from swapper.telegram.places import Lane
 from swapper.telegram.store import Item, Uncertain
@@ -41,6 +41,7 @@ class Desk:
         self._express: dict[asyncio.Task[None], Item] = {}
         self._running: dict[Lane, Running] = {}
         self._strangers = Strangers()
+        self._refused = asyncio.Event()
 
     def resume(self) -> None:
         """Take up what an earlier process left."""
@@ -53,25 +54,34 @@ class Desk:
         """Something waits in a lane."""
         if lane not in self._lanes:
             task = self._lanes[lane] = asyncio.create_task(self._work(lane), name=f"lane {lane}")
-            task.add_done_callback(_complain)
+            task.add_done_callback(self._complain)
 
     def express(self, item: Item) -> None:
         """Something that does not wait."""
         task = asyncio.create_task(self._one([item], Running(item.id)), name=f"update {item.id}")
         self._express[task] = item
         task.add_done_callback(self._express.pop)
-        task.add_done_callback(_complain)
+        task.add_done_callback(self._complain)
+
+    async def refused(self) -> None:
+        """Wait until Telegram does not know the token any more.
+
+        Raises:
+            TokenRefused: Then.
+        """
+        await self._refused.wait()
+        raise TokenRefused("Telegram does not know the token any more")
 
     def stop(self, lane: Lane) -> bool:
         """End the answer that is being made; whether there was one."""
-        running = self._running.get(lane)
+        running = self._answering(lane)
         if running is not None:
             running.stop.set()
         return running is not None
 
     def clear(self, lane: Lane, number: int) -> None:
         """Give up what came before an update: what waits is done without an answer, what runs is stopped."""
-        running = self._running.get(lane)
+        running = self._answering(lane)
         earlier = [item for item in self._office.inbox.earlier(lane, number) if not item.begun]
         self._office.inbox.done(earlier)
         if running is not None and running.number < number:
@@ -87,14 +97,28 @@ class Desk:
 
     # ---- one after the other -----------------------------------------------------------------------------------------
 
+    def _answering(self, lane: Lane) -> Running | None:
+        """What is being answered in a lane, under whatever number it was begun."""
+        now = self._office.moves.lane
+        return next((running for one, running in self._running.items() if now(one) == lane), None)
+
+    async def _predecessors(self, lane: Lane) -> None:
+        """What is still being answered under an earlier number of the chat comes first."""
+        now = self._office.moves.lane
+        while earlier := [task for one, task in self._lanes.items() if one != lane and now(one) == lane]:
+            await asyncio.wait(earlier)
+
     async def _work(self, lane: Lane) -> None:
         try:
+            await self._predecessors(lane)
             while (item := self._office.inbox.next(lane)) is not None:
                 await self._settle(lane, item.id)
                 if items := await self._complete(item):
                     running = self._running[lane] = Running(items[0].id)
                     await self._one(items, running)
                     del self._running[lane]
+            if (now := self._office.moves.lane(lane)) != lane:
+                self.wake(now)
         finally:
             self._running.pop(lane, None)
             # No await since the look that found nothing: whoever stores another one afterwards wakes the lane anew.
@@ -154,8 +178,8 @@ class Desk:
     # ---- what it is --------------------------------------------------------------------------------------------------
 
     async def _handle(self, items: Sequence[Item], running: Running) -> None:
-        office, lane, head = self._office, items[0].lane, items[0].id
-        meant = [meaning for item in items if (meaning := understand(item.body, office.me)) is not None]
+        office, head = self._office, items[0].id
+        meant = [meaning for item in items if (meaning := office.understand(item.body)) is not None]
         if meant and isinstance(meant[0], Press):
             await self._press(meant[0])
             return
@@ -164,7 +188,7 @@ class Desk:
             return
         if office.people.let_in_by(head):
             await self._reply(message, head, _IN)  # it ended between letting in and saying so
-        elif not office.access.open_to(message.sender, lane):
+        elif not office.access.open_to(message.sender, message.lane):
             await self._stranger(message, head)
         elif message.command:
             await self._command(message, head, running)
@@ -242,11 +266,14 @@ class Desk:
         reply_to = 0 if message.lane.private else message.number
         await self._office.delivery.say(message.lane, head, "0", _piece(text), reply_to=reply_to)
 
-
-def _complain(task: asyncio.Task[None]) -> None:
-    """Whatever ended a task is told; its updates are taken up when something comes in, or by the next process."""
-    if not task.cancelled() and (exc := task.exception()) is not None:
-        _LOG.error("%s failed", task.get_name(), exc_info=exc)
+    def _complain(self, task: asyncio.Task[None]) -> None:
+        """Whatever ended a task is told; its updates are taken up when something comes in, or by the next process."""
+        if task.cancelled() or (exc := task.exception()) is None:
+            return
+        if isinstance(exc, TokenRefused):
+            self._refused.set()
+        else:
+            _LOG.error("%s failed", task.get_name(), exc_info=exc)
 
 
 def _piece(text: str) -> Piece:

@@ -93,6 +93,19 @@ class Press:
     message: int
 
 
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A group has become another chat.
+
+    Attributes:
+        old: Its number until now.
+        new: Its number from now on.
+    """
+
+    old: int
+    new: int
+
+
 _SOUNDS = (
     ("voice", "audio/ogg", "voice.ogg"),
     ("audio", "audio/mpeg", "audio.mp3"),
@@ -101,10 +114,10 @@ _SOUNDS = (
 _STRANGE = ("video", "animation", "sticker", "location", "contact", "poll", "dice", "venue", "story", "paid_media")
 
 
-def understand(update: Json, me: Me) -> Message | Press | None:
+def understand(update: Json, me: Me) -> Message | Press | Moving | None:
     """What an update means; None where it means nothing here."""
     if isinstance(message := update.get("message"), Mapping):
-        return _message(message, me)
+        return _moving(message) or _message(message, me)
     query = update.get("callback_query")
     if isinstance(query, Mapping) and "message" in query and "data" in query:
         below = query["message"]
@@ -128,6 +141,13 @@ def lane(message: Json) -> Lane:
     """Where a message stands. A thread of replies in a group without topics has a number as well, and is no topic."""
     topic = message.get("message_thread_id", 0) if message.get("is_topic_message") else 0
     return Lane(message["chat"]["id"], topic)
+
+
+def _moving(message: Json) -> Moving | None:
+    """What both chats tell when a group becomes a supergroup."""
+    chat = message["chat"]["id"]
+    old, new = message.get("migrate_from_chat_id", chat), message.get("migrate_to_chat_id", chat)
+    return None if old == new else Moving(int(old), int(new))
 
 
 def _message(message: Json, me: Me) -> Message | None:

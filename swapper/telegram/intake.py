@@ -9,7 +9,7 @@ from typing import Any
 
 from swapper.telegram import commands
 from swapper.telegram.desk import Desk
-from swapper.telegram.incoming import Message, Press, understand
+from swapper.telegram.incoming import Message, Moving, Press
 from swapper.telegram.office import Office
 from swapper.telegram.places import Lane
 
@@ -26,12 +26,14 @@ class Intake:
     def take(self, updates: Iterable[Mapping[str, Any]]) -> None:
         """Store updates; when this returns, Telegram may forget them."""
         new: list[tuple[int, Lane, Message | Press, bool]] = []
+        updates = list(updates)
+        self._move(updates)
         with self._office.database.transaction():
             for body in updates:
                 meaning = self._understand(body)
                 kind = "ignored" if meaning is None else type(meaning).__name__.lower()
                 self._office.metrics.updates.labels(kind).inc()
-                if meaning is None:
+                if meaning is None or isinstance(meaning, Moving):
                     continue
                 express = self._express(meaning)
                 album = meaning.album if isinstance(meaning, Message) else ""
@@ -45,10 +47,17 @@ class Intake:
                 self._desk.clear(lane, number)
             self._desk.wake(lane)
 
-    def _understand(self, body: Mapping[str, Any]) -> Message | Press | None:
+    def _move(self, updates: Iterable[Mapping[str, Any]]) -> None:
+        """Groups that have become others, before anything that is said in them."""
+        for meaning in map(self._understand, updates):
+            if isinstance(meaning, Moving) and self._office.moves.move(meaning.old, meaning.new):
+                _LOG.info("the group %d is %d from now on", meaning.old, meaning.new)
+                self._desk.wake(Lane(meaning.new))
+
+    def _understand(self, body: Mapping[str, Any]) -> Message | Press | Moving | None:
         """What an update means; None where it is of no concern."""
         try:
-            meaning = understand(body, self._office.me)
+            meaning = self._office.understand(body)
         except (KeyError, TypeError, AttributeError, ValueError):  # an update of tomorrow must not hold up all others
             _LOG.exception("update %s is not understood", body.get("update_id"))
             return None

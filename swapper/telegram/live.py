@@ -139,12 +139,12 @@ class Live:
                 await self._pause(TYPING)
 
     async def _show(self, piece: Piece, message: int | None) -> int | None:
-        if message is None and self._lane.private and self._api.drafts:
-            self._api.taken(self._lane)
-            if await self._api.draft(self._lane, self._head, piece):
-                return None
+        if message is None and self._lane.private and await self._api.draft(self._lane, self._head, piece):
+            return None
         if message is None:
-            return await self._delivery.say(self._lane, self._head, PART, piece, reply_to=self._reply_to)
+            number = await self._delivery.say(self._lane, self._head, PART, piece, reply_to=self._reply_to)
+            self._lane = self._api.now(self._lane)
+            return number
         self._api.taken(self._lane)
         await self._api.edit(self._lane, message, piece)
         return message

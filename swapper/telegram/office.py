@@ -1,19 +1,22 @@
 """What everything that answers works with."""
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from swapper.telegram.access import Access
 from swapper.telegram.agent.base import Agent
 from swapper.telegram.api import Api
 from swapper.telegram.catalog import Catalog, NoModels, find
 from swapper.telegram.delivery import Delivery
-from swapper.telegram.incoming import Me
+from swapper.telegram.documents import room
+from swapper.telegram.incoming import Me, Message, Moving, Press, understand
 from swapper.telegram.media import Collector
 from swapper.telegram.metrics import Metrics
 from swapper.telegram.places import Lane
 from swapper.telegram.settings import Settings
-from swapper.telegram.store import Conversations, Database, Inbox, Outbox, People
+from swapper.telegram.store import Conversations, Database, Inbox, Moves, Outbox, People
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,16 @@ class Office:
     outbox: Outbox
     conversations: Conversations
     people: People
+    moves: Moves
     access: Access
     metrics: Metrics
+
+    def understand(self, update: Mapping[str, Any]) -> Message | Press | Moving | None:
+        """What an update means today: what was said in a group that has moved since is said where it is now."""
+        meaning = understand(update, self.me)
+        if not isinstance(meaning, Message) or (lane := self.moves.lane(meaning.lane)) == meaning.lane:
+            return meaning
+        return replace(meaning, lane=lane, number=0)  # which message it is there is not known
 
     async def model(self, lane: Lane) -> str:
         """The model that answers here: chosen by /model, or by the configuration, or the first that chats.
@@ -47,6 +58,14 @@ class Office:
         if not models:
             raise NoModels
         return models[0].name
+
+    async def room(self, lane: Lane) -> int:
+        """Characters of documents for the model that answers here."""
+        try:
+            found = find(await self.catalog.models(), await self.model(lane))
+        except NoModels:
+            found = None
+        return room(None if found is None else found.context)
 
     async def known(self, name: str) -> str | None:
         """A model's own name, by any of its names; None where there is no such model that chats."""

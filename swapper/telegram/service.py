@@ -19,14 +19,11 @@ from swapper.telegram.agent.tools.page import page_door
 from swapper.telegram.api import Api, TokenRefused
 from swapper.telegram.bot import Bot, Given
 from swapper.telegram.metrics import Metrics
-from swapper.telegram.store import Database, Inbox
+from swapper.telegram.store import DATABASE, FILES, Database, Inbox, Moves
 from swapper.telegram.web import Port, Status, own_routes
 
-DATABASE = "bot.sqlite3"
-"""In the state directory."""
-
 MADE = "made"
-"""Likewise: recordings that are still to be sent, and what other programs send to port 4000."""
+"""In the state directory: recordings that are still to be sent, and what other programs send to port 4000."""
 
 KEPT = 86400.0
 """Seconds that such files are kept: an answer that is not sent by then is not sent any more."""
@@ -55,13 +52,14 @@ async def _run(given: Given, ending: asyncio.Event) -> None:
     metrics, status = Metrics(), Status()
     async with contextlib.AsyncExitStack() as stack:
         database = stack.enter_context(contextlib.closing(Database(given.state / DATABASE)))
-        api = Api(given.token, given.settings.api)
+        moves = Moves(database, given.state / FILES)
+        api = Api(given.token, given.settings.api, moves)
         stack.push_async_callback(api.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         inbox = Inbox(database)
         bench = _bench(given, session)
         stack.push_async_callback(bench.door.close)
-        bot = Bot(given, api, session, ToolAgent(bench), database, metrics, status)
+        bot = Bot(given, api, session, ToolAgent(bench), moves, metrics, status)
         served = agent_routes(Admission(given.keys), ToolAgent(bench, without={"speak"}), bench, given.settings.model)
         port = Port([*own_routes(status, metrics, inbox.waiting), *bot.routes(), *served])
         stack.push_async_callback(port.close)

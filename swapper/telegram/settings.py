@@ -20,7 +20,7 @@ VOICES = ("on", "off", "auto")
 WEBHOOKS = "/telegram/"
 """Where the path of a webhook begins: what else port 4000 serves must not be shadowed."""
 
-_URL = re.compile(r"(?P<scheme>https?)://[^/?#\s@]+(?P<path>/[^?#\s]*)?")
+_URL = re.compile(r"(?P<scheme>https?)://(?:\[[^\]\s]+\]|[^/?#\s@:]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^?#\s]*)?")
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -140,6 +140,8 @@ def webhook(text: str) -> Webhook:
     path = (match["path"] or "") if match else ""
     if match is None or match["scheme"] != "https" or not path.startswith(WEBHOOKS) or path == WEBHOOKS:
         raise ValueError(f"a URL that begins with https:// and whose path begins with {WEBHOOKS} and goes on")
+    if match["port"] not in {None, "80", "88", "443", "8443"}:
+        raise ValueError("a URL with port 443, 80, 88 or 8443: Telegram calls no other")
     return Webhook(text, path)
 
 

@@ -14,6 +14,9 @@ from swapper.telegram.metrics import CONTENT_TYPE, Metrics
 MOST_BODY = 64 << 20
 """Bytes of a request; what other programs ask the agent has pictures and recordings in it."""
 
+MOST_UPDATE = 1 << 20
+"""Bytes of an update, which has a message of at most 4,096 characters in it, and perhaps the one that it replies to."""
+
 SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 """Says that it is Telegram who calls ("setWebhook")."""
 
@@ -26,16 +29,16 @@ class Status:
     """What `/health` says."""
 
     def __init__(self) -> None:
-        self.telegram = False
-        """Whether Telegram was reached at the last attempt."""
+        self.trouble = "Telegram is not reached"
+        """What is wrong between Telegram and the bot; empty: nothing."""
 
 
 def own_routes(status: Status, metrics: Metrics, waiting: Callable[[], int]) -> Sequence[web.RouteDef]:
     """Health and metrics."""
 
     async def health(_: web.Request) -> web.Response:
-        word = "ok" if status.telegram else "telegram is not reached"
-        return web.json_response({"status": word, "waiting": waiting()}, status=200 if status.telegram else 503)
+        word, code = (status.trouble, 503) if status.trouble else ("ok", 200)
+        return web.json_response({"status": word, "waiting": waiting()}, status=code)
 
     async def expose(_: web.Request) -> web.Response:
         metrics.waiting.set(waiting())
@@ -58,14 +61,23 @@ def webhook_route(path: str, secret: str, take: Callable[[Sequence[Mapping[str, 
             _LOG.warning("somebody who is not Telegram called the webhook")
             return _error(403, "secret_wrong", "Telegram shows the secret that it was given.")
         try:
-            update = json.loads(await request.read())
+            update = json.loads(await _body(request))
             int(update["update_id"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return _error(400, "invalid_json", "This is no update.")
         take([update])
         return web.Response()
 
     return web.post(path, called)
+
+
+async def _body(request: web.Request) -> bytes:
+    data = bytearray()
+    async for block in request.content.iter_any():
+        data += block
+        if len(data) > MOST_UPDATE:
+            raise web.HTTPRequestEntityTooLarge(MOST_UPDATE, len(data))
+    return bytes(data)
 
 
 def _error(status: int, code: str, message: str) -> web.Response:

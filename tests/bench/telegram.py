@@ -13,7 +13,7 @@ from pathlib import Path
 
 from swapper.telegram.agent.base import Turn
 from swapper.telegram.places import Lane
-from swapper.telegram.store import Conversations, Database, Inbox
+from swapper.telegram.store import DATABASE, FILES, Conversations, Database, Inbox, Moves
 from tests.bench import figures
 from tests.bench.memory import Held
 from tests.job import house
@@ -25,8 +25,9 @@ CHATS = 1000
 
 def fill(messages: int) -> None:
     """Store questions and answers, each as an update that is done and a turn."""
-    with contextlib.closing(Database(rig.STATE / "bot.sqlite3")) as database:
-        inbox, conversations = Inbox(database), Conversations(database, rig.STATE / "files")
+    with contextlib.closing(Database(rig.STATE / DATABASE)) as database:
+        files = rig.STATE / FILES
+        inbox, conversations = Inbox(database), Conversations(database, files, Moves(database, files))
         with database.transaction():
             for number in range(messages // 2):
                 lane = Lane(10_000 + number % CHATS)

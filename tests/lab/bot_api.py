@@ -33,6 +33,7 @@ _ARGUMENTS = {
     "getupdates": {"offset", "timeout", "allowed_updates", "limit"},
     "setwebhook": {"url", "secret_token", "allowed_updates"},
     "deletewebhook": set(),
+    "getwebhookinfo": set(),
     "setmycommands": {"commands"},
     "sendmessage": _MESSAGE | _TEXT,
     "editmessagetext": {"chat_id", "message_id", "reply_markup"} | _TEXT,
@@ -44,7 +45,8 @@ _ARGUMENTS = {
     "getfile": {"file_id"},
 }
 _OBJECTS = {"allowed_updates", "commands", "link_preview_options", "reply_markup", "reply_parameters"}
-_HARMLESS = {"Not Found", "Bad Request: message is not modified"}
+_HARMLESS = {"Not Found", "Bad Request: message is not modified", "migrate_to_chat_id"}
+"""What is no mistake of the bot's: a description, or what an answer says beside it."""
 
 type Json = dict[str, Any]
 
@@ -56,6 +58,7 @@ class Refusal(Exception):  # noqa: N818 - as the servers call it: `ok: false`
         super().__init__(description)
         self.code = code
         self.parameters = parameters
+        self.harmless = bool(_HARMLESS & {description, *parameters})
 
 
 class Rate:
@@ -78,9 +81,10 @@ class Rate:
 
 @dataclass
 class Gate:
-    """Holds a method's calls until it is opened: before they are carried out, or after."""
+    """Holds a method's call until it is opened, before it is carried out or after; lets so many pass first."""
 
     after: bool
+    skip: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
     opened: threading.Event = field(default_factory=threading.Event)
 
@@ -103,6 +107,12 @@ class BotApi:
         self.exceeded = 0
         """How often somebody was too fast."""
         self.webhook: Json = {}
+        self.webhook_refused = ""
+        """Why setWebhook is refused; empty: it is not."""
+        self.webhook_failed = ""
+        """Why the servers did not get through to the webhook just now; empty: they did."""
+        self.revoked = False
+        """Whether the token does not hold any more."""
         self.gates: dict[str, Gate] = {}
         self.port = 0
         self._drafts = drafts
@@ -149,10 +159,17 @@ class BotApi:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(10)
 
-    def hold(self, method: str, *, after: bool = False) -> Gate:
-        """Hold the next call of a method until its gate is opened."""
-        gate = self.gates[method.lower()] = Gate(after)
+    def hold(self, method: str, *, after: bool = False, skip: int = 0) -> Gate:
+        """Hold the next call of a method (or one later) until its gate is opened; "file" is the fetching of a file."""
+        gate = self.gates[method.lower()] = Gate(after, skip)
         return gate
+
+    def _gate(self, method: str) -> Gate | None:
+        gate = self.gates.get(method)
+        if gate is not None and gate.skip:
+            gate.skip -= 1
+            return None
+        return self.gates.pop(method, None)
 
     # ---- calls -------------------------------------------------------------------------------------------------------
 
@@ -165,7 +182,7 @@ class BotApi:
         return web.json_response({"ok": True, "result": result})
 
     async def _result(self, method: str, request: web.Request) -> Any:  # noqa: ANN401
-        if request.match_info["token"] != TOKEN:
+        if request.match_info["token"] != TOKEN or self.revoked:
             raise Refusal(401, "Unauthorized")
         if method not in _ARGUMENTS or (method == "sendmessagedraft" and not self._drafts):
             raise Refusal(404, "Not Found")
@@ -173,8 +190,11 @@ class BotApi:
         self.calls.append((method, arguments))
         if unknown := arguments.keys() - _ARGUMENTS[method]:
             raise Refusal(400, f"Bad Request: {method} has no {sorted(unknown)}")
+        if (moved := self.chats.moved.get(int(arguments.get("chat_id", 0)))) is not None:
+            text = "Bad Request: group chat was upgraded to a supergroup chat"
+            raise Refusal(400, text, migrate_to_chat_id=moved)
         self._flood(method)
-        handler, gate = getattr(self, f"_{method}"), self.gates.pop(method, None)
+        handler, gate = getattr(self, f"_{method}"), self._gate(method)
         if gate is None:
             return await handler(arguments)
         result = await handler(arguments) if gate.after else None
@@ -185,7 +205,7 @@ class BotApi:
     def _refuse(self, method: str, refusal: Refusal) -> web.Response:
         if refusal.code == 429:
             self.exceeded += 1
-        elif refusal.code != 409 and method in _ARGUMENTS and str(refusal) not in _HARMLESS:
+        elif refusal.code not in {401, 409} and method in _ARGUMENTS and not refusal.harmless:
             self.refused.append(f"{method}: {refusal}")
         body: Json = {"ok": False, "error_code": refusal.code, "description": str(refusal)}
         if refusal.parameters:
@@ -219,6 +239,7 @@ class BotApi:
         end, chats = time.monotonic() + int(arguments.get("timeout", 0)), self.chats
         with chats.changed:
             chats.updates = [one for one in chats.updates if one["update_id"] >= int(arguments.get("offset", 0))]
+            chats.changed.notify_all()
         while not chats.updates and time.monotonic() < end:  # noqa: ASYNC110 - they come from another thread
             await asyncio.sleep(0.02)
         allowed = set(arguments["allowed_updates"])
@@ -227,8 +248,16 @@ class BotApi:
     async def _setwebhook(self, arguments: Json) -> bool:
         if not arguments["url"].startswith("https://") or not re.fullmatch(r"[\w-]{1,256}", arguments["secret_token"]):
             raise Refusal(400, "Bad Request: bad webhook")
+        if self.webhook_refused:
+            raise Refusal(400, f"Bad Request: bad webhook: {self.webhook_refused}")
         self.webhook = arguments
         return True
+
+    async def _getwebhookinfo(self, _: Json) -> Json:
+        failed = {"last_error_date": int(time.time()) + 1, "last_error_message": self.webhook_failed}
+        url = self.webhook.get("url", "")
+        about = {"url": url, "has_custom_certificate": False, "pending_update_count": len(self.chats.updates)}
+        return about | (failed if self.webhook_failed else {})
 
     async def _deletewebhook(self, _: Json) -> bool:
         self.webhook = {}
@@ -263,6 +292,7 @@ class BotApi:
         if chat < 0 or not int(arguments["draft_id"]):
             raise Refusal(400, "Bad Request: drafts are for private chats, and have a number")
         text, _ = _parsed(arguments)
+        self._paced(chat)  # their limit is not documented: no faster than messages
         with self.chats.changed:
             self.chats.drafts.append((chat, text))
             self.chats.changed.notify_all()
@@ -306,6 +336,9 @@ class BotApi:
 
     async def _file(self, request: web.Request) -> web.Response:
         data = self.chats.files.get(request.match_info["path"].removeprefix("files/"))
+        if gate := self._gate("file"):
+            gate.reached.set()
+            await asyncio.to_thread(gate.opened.wait)
         if request.match_info["token"] != TOKEN or data is None:
             raise web.HTTPNotFound
         return web.Response(body=data)
@@ -357,6 +390,8 @@ def _buttons(arguments: Json) -> tuple[tuple[str, str], ...]:
     buttons = tuple((button["text"], button["callback_data"]) for row in rows for button in row)
     if any(not 1 <= len(data.encode()) <= 64 for _, data in buttons):
         raise Refusal(400, "Bad Request: BUTTON_DATA_INVALID")
+    if len(buttons) > 100:
+        raise Refusal(400, "Bad Request: REPLY_MARKUP_TOO_LONG")
     return buttons
 
 

@@ -66,6 +66,8 @@ class Chats:
     sizes: dict[str, int] = field(default_factory=dict)
     """Of files that are told to be larger than they are."""
     blocked: set[int] = field(default_factory=set)
+    moved: dict[int, int] = field(default_factory=dict)
+    """Groups that have become others."""
     changed: threading.Condition = field(default_factory=threading.Condition)
     _updates: Iterator[int] = field(default_factory=lambda: itertools.count(501))
     _messages: Iterator[int] = field(default_factory=lambda: itertools.count(11))
@@ -140,6 +142,14 @@ class Chats:
         about = {"id": query, "from": person, "message": message, "chat_instance": "1", "data": data}
         self.push({"callback_query": about})
         return query
+
+    def move(self, old: int, new: int, *, told: bool = True) -> None:
+        """A group becomes a supergroup, which both chats are told ("migrate_to_chat_id" in "Message")."""
+        with self.changed:
+            self.moved[old] = new
+        if told:
+            self.say(old, {"migrate_to_chat_id": new})
+            self.say(new, {"migrate_from_chat_id": old})
 
     def push(self, update: Json) -> Json:
         """An update; stays until the bot confirms it."""

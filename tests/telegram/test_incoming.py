@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from swapper.telegram.incoming import Me, Message, Press, together, understand
+from swapper.telegram.incoming import Me, Message, Moving, Press, together, understand
 from swapper.telegram.places import Lane
 from tests.lab.bot_chats import BOT, Chats
 
@@ -17,7 +17,7 @@ def chats() -> Chats:
     return Chats()
 
 
-def last(chats: Chats) -> Message | Press | None:
+def last(chats: Chats) -> Message | Press | Moving | None:
     return understand(chats.updates[-1], ME)
 
 

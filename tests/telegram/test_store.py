@@ -9,7 +9,7 @@ import pytest
 
 from swapper.telegram.agent.base import Medium, Turn
 from swapper.telegram.places import Lane
-from swapper.telegram.store import Conversations, Database, Inbox, Outbox, People, Uncertain
+from swapper.telegram.store import Conversations, Database, Inbox, Moves, Outbox, People, Uncertain
 from swapper.telegram.store.inbox import KEPT
 
 ADA, BOB = Lane(42), Lane(43)
@@ -37,7 +37,7 @@ def inbox(database: Database) -> Inbox:
 
 @pytest.fixture
 def conversations(database: Database, tmp_path: Path) -> Conversations:
-    return Conversations(database, tmp_path / "files")
+    return Conversations(database, tmp_path / "files", Moves(database, tmp_path / "files"))
 
 
 def update(number: int, text: str = "Hello!") -> dict[str, object]:
@@ -273,3 +273,86 @@ def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(sqlite3.DatabaseError, match="later version"):
         Database(path)
+
+
+# ---- groups that move ------------------------------------------------------------------------------------------------
+
+OLD, NEW = Lane(-7), Lane(-1007)
+
+
+def test_what_is_stored_of_a_group_goes_along_when_it_moves(database: Database, tmp_path: Path, opened: Open) -> None:
+    moves = Moves(database, tmp_path / "files")
+    conversations, inbox, people = Conversations(database, tmp_path / "files", moves), Inbox(database), Paired(database)
+    file = conversations.folder(OLD) / "u1"
+    file.write_text("seen")
+    conversations.ask(OLD, 1, Turn("user", "q1", (Medium("image", "image/png", "a.png", file),)))
+    conversations.answer(OLD, 1, [Turn("assistant", "a1")])
+    conversations.set(OLD, "model", "beta")
+    for number in (2, 3):
+        inbox.take_in(update(number), OLD)
+    inbox.begin([inbox.item(2)])
+    assert moves.move(OLD.chat, NEW.chat)
+    assert not moves.move(OLD.chat, NEW.chat), "it is told twice, once by each chat"
+    for lane in (OLD, NEW):
+        assert texts(conversations.turns(lane, 9, 40)) == ["q1", "a1"]
+        assert conversations.setting(lane, "model") == "beta"
+    assert conversations.turns(NEW, 9, 40)[0].media[0].path.read_text() == "seen"
+    assert (inbox.item(2).lane, inbox.item(3).lane) == (OLD, NEW), "who works on it goes on"
+    assert (OLD.chat in people, NEW.chat in people) == (False, True)
+    again = Moves(opened(), tmp_path / "files")
+    assert again.lane(OLD) == NEW
+    assert inbox.item(2).lane == NEW, "the next process takes it up there"
+    conversations.forget(NEW)
+    assert not file.exists()
+    conversations.folder(NEW).joinpath("u2").write_text("new")
+
+
+def test_a_group_that_moves_where_something_is_already(database: Database, tmp_path: Path) -> None:
+    moves = Moves(database, tmp_path / "files")
+    conversations = Conversations(database, tmp_path / "files", moves)
+    for lane in (OLD, NEW):
+        (conversations.folder(lane) / f"u{lane}").write_text("seen")
+        conversations.set(lane, "model", str(lane))
+    assert moves.move(OLD.chat, NEW.chat)
+    assert {file.name for file in conversations.folder(NEW).iterdir()} == {f"u{OLD}", f"u{NEW}"}
+    assert conversations.setting(NEW, "model") == str(OLD), "a chat that is new has nothing of its own"
+    assert not moves.move(NEW.chat, OLD.chat), "nothing goes round in circles"
+
+
+def test_a_preview_in_the_old_chat_is_no_message_of_the_new_one(database: Database, tmp_path: Path) -> None:
+    outbox, inbox = Outbox(database), Inbox(database)
+    inbox.take_in(update(1), OLD)
+    inbox.begin([inbox.item(1)])
+    for part in ("live", "0"):
+        outbox.intend(1, part)
+        outbox.confirm(1, part, 77)
+    Moves(database, tmp_path / "files").move(OLD.chat, NEW.chat)
+    assert (outbox.message(1, "live"), outbox.message(1, "0")) == (None, 77)
+
+
+class Paired(People):
+    """With a group that is let in."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, Path())
+        database.do("INSERT INTO people VALUES (?, 'Group', 1, 0)", OLD.chat)
+
+
+def test_who_was_let_in_is_listed_and_let_out_again(database: Database) -> None:
+    database.do("INSERT INTO people VALUES (42, 'A\x1b[2Jda', 2, 5)")
+    people = Paired(database)
+    assert [(person.number, person.shown) for person in people.all()] == [(OLD.chat, "Group"), (42, "A [2Jda")]
+    assert people.remove(42)
+    assert not people.remove(42)
+    assert 42 not in people
+
+
+def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "bot.sqlite3"
+    with contextlib.closing(Database(path)) as database:
+        database.do("DROP TABLE moves")
+        database.do("PRAGMA user_version = 1")
+        database.do("INSERT INTO people VALUES (42, 'Ada', 1, 0)")
+    with contextlib.closing(Database(path)) as database:
+        assert 42 in People(database, tmp_path)
+        assert Moves(database, tmp_path).now(-7) == -7

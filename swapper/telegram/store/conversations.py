@@ -12,24 +12,30 @@ from pathlib import Path
 from swapper.telegram.agent.base import Medium, Turn
 from swapper.telegram.places import Lane
 from swapper.telegram.store.database import Database
+from swapper.telegram.store.moves import Moves
+
+FILES = "files"
+"""In the state directory: the folder in which each lane has one."""
 
 
 class Conversations:
     """What is remembered of each lane."""
 
-    def __init__(self, database: Database, files: Path) -> None:
+    def __init__(self, database: Database, files: Path, moves: Moves) -> None:
         """Know where things are.
 
         Args:
             database: The turns and settings.
             files: The folder in which each lane has one.
+            moves: Under which number a chat is to be found by now.
         """
         self._database = database
         self._files = files
+        self._moves = moves
 
     def folder(self, lane: Lane) -> Path:
         """Where a lane's files are; is there."""
-        folder = self._files / str(lane)
+        folder = self._files / str(self._moves.lane(lane))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
@@ -57,7 +63,7 @@ class Conversations:
         rows = self._database.rows(
             "SELECT role, text, media FROM turns AS turn WHERE chat = ? AND topic = ? AND (head = ? OR EXISTS"
             " (SELECT 1 FROM turns WHERE head = turn.head AND role = 'assistant')) ORDER BY id DESC LIMIT ?",
-            *(lane.chat, lane.topic, head, most),
+            *(*self._key(lane), head, most),
         )
         turns = map(_turn, reversed(rows))
         return tuple(itertools.dropwhile(lambda turn: turn.role != "user", turns))
@@ -67,44 +73,54 @@ class Conversations:
         rows = self._database.rows(
             "SELECT role, text, media, head FROM turns WHERE chat = ? AND topic = ? AND role = 'user'"
             " AND head = (SELECT max(head) FROM turns WHERE chat = ? AND topic = ?) ORDER BY id LIMIT 1",
-            *(lane.chat, lane.topic, lane.chat, lane.topic),
+            *(*self._key(lane), *self._key(lane)),
         )
         return (int(str(rows[0][3])), _turn(rows[0])) if rows else None
 
     def move(self, lane: Lane, earlier: int, head: int, turn: Turn) -> None:
         """A question is asked again by another update: what came of it is taken out of the conversation."""
         with self._database.transaction():
-            self._database.do("DELETE FROM turns WHERE chat = ? AND topic = ? AND head = ?", *_key(lane), earlier)
+            self._database.do("DELETE FROM turns WHERE chat = ? AND topic = ? AND head = ?", *self._key(lane), earlier)
             self._add(lane, head, turn)
+
+    def lanes(self, chat: int) -> Sequence[Lane]:
+        """All lanes of a chat of which something is remembered."""
+        chat = self._moves.now(chat)
+        rows = self._database.rows(
+            "SELECT topic FROM turns WHERE chat = ? UNION SELECT topic FROM settings WHERE chat = ?", chat, chat
+        )
+        names = [folder.name.split(".") for folder in self._files.glob("*")]
+        topics = {str(topic) for (topic,) in rows} | {(name[1:] or ["0"])[0] for name in names if name[0] == str(chat)}
+        return [Lane(chat, int(topic)) for topic in sorted(topics)]
 
     def count(self, lane: Lane) -> int:
         """How many turns are remembered."""
-        found = self._database.value("SELECT count(*) FROM turns WHERE chat = ? AND topic = ?", lane.chat, lane.topic)
+        found = self._database.value("SELECT count(*) FROM turns WHERE chat = ? AND topic = ?", *self._key(lane))
         return int(str(found))
 
     def begin_anew(self, lane: Lane) -> None:
         """Forget what was said, and the files; what was set stays."""
         with self._database.transaction():
-            self._database.do("DELETE FROM turns WHERE chat = ? AND topic = ?", lane.chat, lane.topic)
+            self._database.do("DELETE FROM turns WHERE chat = ? AND topic = ?", *self._key(lane))
         self._database.forget()
-        shutil.rmtree(self._files / str(lane), ignore_errors=True)
+        shutil.rmtree(self._files / str(self._moves.lane(lane)), ignore_errors=True)
 
     def forget(self, lane: Lane) -> None:
         """Forget all of it: nothing remains on disk."""
         with self._database.transaction():
-            self._database.do("DELETE FROM settings WHERE chat = ? AND topic = ?", lane.chat, lane.topic)
+            self._database.do("DELETE FROM settings WHERE chat = ? AND topic = ?", *self._key(lane))
         self.begin_anew(lane)
 
     def setting(self, lane: Lane, name: str) -> str | None:
         """What was set here."""
         found = self._database.value(
-            "SELECT value FROM settings WHERE chat = ? AND topic = ? AND name = ?", lane.chat, lane.topic, name
+            "SELECT value FROM settings WHERE chat = ? AND topic = ? AND name = ?", *self._key(lane), name
         )
         return found if isinstance(found, str) else None
 
     def set(self, lane: Lane, name: str, value: str | None) -> None:
         """Set something here; None takes it back."""
-        key = (lane.chat, lane.topic, name)
+        key = (*self._key(lane), name)
         if value is None:
             self._database.do("DELETE FROM settings WHERE chat = ? AND topic = ? AND name = ?", *key)
         else:
@@ -114,12 +130,11 @@ class Conversations:
         media = json.dumps([[medium.kind, medium.mime, medium.name, str(medium.path)] for medium in turn.media])
         self._database.do(
             "INSERT INTO turns (chat, topic, head, role, text, media) VALUES (?, ?, ?, ?, ?, ?)",
-            *(lane.chat, lane.topic, head, turn.role, turn.text, media),
+            *(*self._key(lane), head, turn.role, turn.text, media),
         )
 
-
-def _key(lane: Lane) -> tuple[int, int]:
-    return lane.chat, lane.topic
+    def _key(self, lane: Lane) -> tuple[int, int]:
+        return self._moves.now(lane.chat), lane.topic
 
 
 def _turn(row: Sequence[object]) -> Turn:

@@ -10,7 +10,10 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-VERSION = 1
+DATABASE = "bot.sqlite3"
+"""In the state directory."""
+
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE updates (             -- what Telegram told, by its number
@@ -63,6 +66,16 @@ CREATE TABLE people (              -- who was let in by a code: users above zero
 );
 """
 
+_SECOND = """
+CREATE TABLE moves (               -- groups that Telegram gave another number
+    old INTEGER PRIMARY KEY,
+    new INTEGER NOT NULL
+);
+"""
+
+_STEPS = (_TABLES, _SECOND)
+"""What leads from each version to the next."""
+
 type Row = tuple[object, ...]
 
 
@@ -88,9 +101,9 @@ class Database:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise sqlite3.DatabaseError(f"{path} was made by a later version of this program")
-        if version < 1:
+        if version < VERSION:
             with self.transaction():
-                for statement in _TABLES.split(";\n"):
+                for statement in "".join(_STEPS[version:]).split(";\n"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {VERSION}")
 

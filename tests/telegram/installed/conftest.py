@@ -16,8 +16,7 @@ def _models() -> Iterator[None]:
     for name in ("alpha", "beta", "gamma"):
         house.write_gguf(name)
     house.reset()
-    # A letter is a token to these models, and the agent tells them of its tools.
-    house.configure(house.BASIC.replace("context: 2048", "context: 65536"))
+    house.configure(rig.MODELS)
     yield
     rig.clean()
     rig.CONFIG.write_text(before)

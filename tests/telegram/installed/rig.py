@@ -8,7 +8,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.job.house import journal, run, show
+from tests.job import house
+from tests.job.house import journal, run, show, until
 from tests.lab.bot_api import TOKEN, BotApi
 
 ADA, BOB, STRANGER, GROUP = 42, 43, 66, -1001
@@ -18,6 +19,10 @@ STATE = Path("/var/lib/swapper-telegram")
 PLAIN = Path("/etc/credstore/swapper-telegram.token")
 ENCRYPTED = Path("/etc/credstore.encrypted/swapper-telegram.token")
 SOCKET, SERVICE = "swapper-telegram.socket", "swapper-telegram.service"
+
+
+MODELS = house.BASIC.replace("context: 2048", "context: 65536")
+"""A letter is a token to these models, and the agent tells them of its tools: so they are given room."""
 
 
 def configure(telegram: BotApi, more: str = "") -> None:
@@ -33,11 +38,14 @@ def start() -> None:
     run("systemctl", "start", SERVICE)
 
 
-def kill() -> None:
-    """End it as a power cut would; systemd starts it again."""
+def kill(*, at_once: bool = True) -> None:
+    """End it as a power cut would. systemd starts it again, after a second and then later and later: or at once."""
     process = show(SERVICE, "MainPID")
     run("systemctl", "kill", "--signal=KILL", SERVICE)
     assert process != "0"
+    if at_once:
+        until(lambda: show(SERVICE, "MainPID") != process, "it has ended")
+        start()
 
 
 def clean() -> None:

@@ -60,6 +60,50 @@ def test_a_code_lets_a_group_in(telegram: BotApi, chats: Chats) -> None:
     quiet(telegram)
 
 
+def ctl(*words: str) -> subprocess.CompletedProcess[str]:
+    """An administrator's command."""
+    return subprocess.run(["swapperctl", "telegram", *words], capture_output=True, text=True, check=False)
+
+
+def test_who_was_let_in_can_be_let_out_again(telegram: BotApi, chats: Chats) -> None:
+    chats.text(STRANGER, pair())
+    chats.answered(STRANGER, "You are in.")
+    chats.text(ELSEWHERE, f"@swapper_test_bot {pair()}", sender=7)
+    chats.answered(ELSEWHERE, "You are in.")
+    for chat, words in ((STRANGER, "Hello!"), (ELSEWHERE, "@swapper_test_bot Hello!")):
+        chats.text(chat, words, sender=abs(chat))
+        chats.answered(chat, sentence("alpha"))
+    listed = ctl("people")
+    assert [line.split()[0] for line in listed.stdout.splitlines()][:2] == [str(STRANGER), str(ELSEWHERE)]
+    assert f"{ADA}  in {rig.CONFIG}" in listed.stdout
+    assert ctl("remove", str(STRANGER), "--forget").returncode == 0
+    assert ctl("remove", str(ELSEWHERE)).returncode == 0
+    for chat, words in ((STRANGER, "Hello!"), (ELSEWHERE, "@swapper_test_bot Hello!")):
+        chats.text(chat, words, sender=abs(chat))
+        chats.answered(chat, "number is")
+    quiet(telegram)
+    assert [said.text for said in chats.all(STRANGER)][2:] == [f"Your number is {STRANGER}."]
+    assert [said.text for said in chats.all(ELSEWHERE)][2:] == [f"This group's number is {ELSEWHERE}."]
+    again = ctl("remove", str(STRANGER))
+    assert (again.returncode, "was not let in by a code" in again.stderr) == (1, True)
+    named = ctl("remove", str(ADA))
+    assert (named.returncode, f"let in by {rig.CONFIG}" in named.stderr) == (1, True)
+    assert str(STRANGER) not in ctl("people").stdout
+    owners = {file.owner() for file in rig.STATE.iterdir()}
+    assert owners == {"swapper-telegram"}, "root left nothing that the bot could not use"
+
+
+def test_what_is_for_root_is_refused_to_others(chats: Chats) -> None:
+    chats.text(ADA, "/status")
+    chats.answered(ADA, "Remembered")
+    for action in (["people"], ["remove", str(ADA)], ["pair"]):
+        done = subprocess.run(
+            ["setpriv", "--reuid=nobody", "--clear-groups", "swapperctl", "telegram", *action],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, "this is for root" in done.stderr) == (1, True), done
+
+
 def test_who_is_let_in_is_answered_in_any_group(telegram: BotApi, chats: Chats) -> None:
     chats.text(ELSEWHERE, "@swapper_test_bot Hello!", sender=ADA)
     chats.answered(ELSEWHERE, sentence("alpha"))

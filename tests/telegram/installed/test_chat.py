@@ -13,7 +13,7 @@ from tests.telegram.installed import rig
 from tests.telegram.installed.rig import ADA, BOB, GROUP, USERS
 
 SLOW_MB = 3000
-SLOW = f"{house.BASIC}  slow: {{engine: llama, model: slow.gguf, context: 2048, args: [-lm, none]}}\n"
+SLOW = f"{rig.MODELS}  slow: {{engine: llama, model: slow.gguf, context: 2048, args: [-lm, none]}}\n"
 
 
 def test_a_text_is_answered_by_the_model(chats: Chats) -> None:
@@ -48,7 +48,7 @@ def test_the_progress_of_a_load_is_shown(chats: Chats) -> None:
         chats.text(ADA, "Hello!")
         chats.answered(ADA, sentence("slow"))
     finally:
-        configure(house.BASIC)
+        configure(rig.MODELS)
         house.reset()
         path.unlink()
     assert any(text.startswith("⏳ slow is loading") for _, text in chats.drafts), chats.drafts
@@ -86,14 +86,14 @@ def test_reasoning_is_folded(chats: Chats) -> None:
 
 def test_formatting_of_a_model_is_telegrams(chats: Chats) -> None:
     write_model(house.MODELS / "author.gguf", "**Bold** and `a<b` & more.")
-    configure(f"{house.BASIC}  author: {{engine: llama, model: author.gguf, context: 2048}}\n")
+    configure(f"{rig.MODELS}  author: {{engine: llama, model: author.gguf, context: 2048}}\n")
     try:
         chats.text(ADA, "/model author")
         chats.answered(ADA, "author answers")
         chats.text(ADA, "Hello!")
         answer = chats.answered(ADA, "more.")
     finally:
-        configure(house.BASIC)
+        configure(rig.MODELS)
     assert answer.text == "Bold and a<b & more."
     assert (answer.formatted("bold"), answer.formatted("code")) == (["Bold"], ["a<b"])
 

@@ -14,16 +14,18 @@ from tests.media.sight import EAR, EYE, write_models
 from tests.telegram.installed import rig
 from tests.telegram.installed.rig import ADA, GROUP
 
+SEEING = f"{rig.MODELS}  eye: {EYE}\n  ear: {EAR}\n"
+
 THINKS = "THINK"
 """A word in the question at which the tiny model thinks first: so one sees that it was shown it."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _seeing() -> Iterator[None]:
     write_models()
-    house.configure(f"{house.BASIC}  eye: {EYE}\n  ear: {EAR}\n")
+    house.configure(SEEING)
     yield
-    house.configure(house.BASIC)
+    house.configure(rig.MODELS)
 
 
 def choose(chats: Chats, model: str, chat: int = ADA) -> None:
@@ -102,10 +104,13 @@ def test_a_model_that_does_not_see_is_told_what_another_one_sees(chats: Chats) -
 
 
 def test_what_no_model_can_do_is_told_in_plain_words(chats: Chats) -> None:
-    house.configure(house.BASIC)
-    choose(chats, "alpha")
-    chats.file(ADA, "photo", media.png(), caption="What is this?")
-    assert chats.answered(ADA, "⚠️").text.startswith("⚠️ No model here can see pictures.")
+    house.configure(rig.MODELS)
+    try:
+        choose(chats, "alpha")
+        chats.file(ADA, "photo", media.png(), caption="What is this?")
+        assert chats.answered(ADA, "⚠️").text.startswith("⚠️ No model here can see pictures.")
+    finally:
+        house.configure(SEEING)
 
 
 def test_a_text_is_read(chats: Chats) -> None:

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from swapper.telegram.__main__ import START, STORE
 from tests.job.house import journal, run, sentence, show, until
 from tests.lab.bot_api import TOKEN, BotApi
@@ -13,8 +11,6 @@ from tests.telegram.installed.rig import ADA, SERVICE, SOCKET
 
 EXPOSURE = 1.5
 IDLE_MIB = 80
-WEBHOOK = "webhook: https://bot.example.com/telegram/updates\n"
-HEADER = "X-Telegram-Bot-Api-Secret-Token"
 
 
 def fails() -> str:
@@ -107,36 +103,3 @@ def test_idle_it_takes_little_memory(chats: Chats) -> None:
     assert found is not None
     print(f"resident: {int(found[1]) / 1024:.1f} MiB")
     assert int(found[1]) / 1024 <= IDLE_MIB
-
-
-@pytest.fixture
-def webhook(telegram: BotApi) -> BotApi:
-    """A bot that Telegram calls."""
-    rig.configure(telegram, WEBHOOK)
-    rig.start()
-    until(lambda: bool(telegram.webhook), "Telegram knows where to call")
-    return telegram
-
-
-def test_a_webhook(webhook: BotApi) -> None:
-    headers = {"Content-Type": "application/json", HEADER: webhook.webhook["secret_token"]}
-    webhook.chats.text(ADA, "Hello!")
-    update = webhook.chats.updates.pop()
-    assert rig.post("/telegram/updates", update, headers) == 200
-    assert rig.post("/telegram/updates", update, headers) == 200, "as Telegram does when it was not sure"
-    webhook.chats.answered(ADA, sentence("alpha"))
-    until(lambda: '"waiting": 0' in rig.get("/health")[1], "nothing waits")
-    assert len(webhook.chats.all(ADA)) == 1
-    assert all(method != "getupdates" for method, _ in webhook.calls)
-
-
-def test_a_forged_webhook(webhook: BotApi) -> None:
-    webhook.chats.text(ADA, "Hello!")
-    update = webhook.chats.updates.pop()
-    for headers in ({}, {HEADER: ""}, {HEADER: "x" * 43}, {HEADER: webhook.webhook["secret_token"][:-1]}):
-        assert rig.post("/telegram/updates", update, {"Content-Type": "application/json", **headers}) == 403
-    good = {HEADER: webhook.webhook["secret_token"]}
-    assert rig.post("/telegram/updates", {"update_id": "x"}, good) == 400
-    assert rig.post("/telegram/elsewhere", update, good) == 404
-    assert rig.get("/health")[1] == '{"status": "ok", "waiting": 0}'
-    assert webhook.chats.all(ADA) == []
