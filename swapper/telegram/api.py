@@ -301,7 +301,10 @@ class Api:
             if lane is not None:
                 self._bucket(lane).bar(asyncio.get_running_loop().time(), seconds)
             raise Flooded(f"{method}: {seconds:g} s") from None
-        except EndPointNotFound:
+        except EndPointNotFound as error:
+            # What the library makes of 404, which says so, and of 401: a token that does not hold any more.
+            if "unauthorized" in str(error.__cause__).lower():
+                raise TokenRefused("Telegram does not know the token any more") from None
             raise Unknown(f"{method}: there is no such method") from None
         except InvalidToken:
             raise TokenRefused("Telegram does not know the token any more") from None

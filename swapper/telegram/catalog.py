@@ -10,6 +10,9 @@ import aiohttp
 TIMEOUT = 10.0
 """Seconds; the router answers this without any engine."""
 
+MOST_NAME = 60
+"""Characters of a model's name on a button."""
+
 SIGNS = {
     "ready": "🟢", "draining": "🟡", "starting": "🟡", "stopping": "🟡", "parked": "💤", "stopped": "⚪",
     "failed": "🔴", "incomplete": "🔴", "disabled": "🔴",
@@ -48,8 +51,9 @@ class Model:
 
     @property
     def label(self) -> str:
-        """Name and state."""
-        return f"{SIGNS.get(self.state, '⚪')} {self.name}"
+        """Name and state; of a long name, its beginning and its end, where names tend to differ."""
+        name = self.name if len(self.name) <= MOST_NAME else f"{self.name[:30]}…{self.name[31 - MOST_NAME :]}"
+        return f"{SIGNS.get(self.state, '⚪')} {name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,17 @@
 """What begins with a slash. Each can be carried out twice and is then as if once: an interruption may repeat it."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from swapper import __version__
 from swapper.telegram.api import Button
-from swapper.telegram.catalog import NoModels, find
+from swapper.telegram.catalog import Model, NoModels, find
 from swapper.telegram.incoming import Message
 from swapper.telegram.office import Office
 from swapper.telegram.settings import VOICES
-from swapper.telegram.text import Piece
-from swapper.telegram.text.spans import Span, to_html
+from swapper.telegram.text import Block, Piece, compose
+from swapper.telegram.text.spans import Span
 
 LISTED: Mapping[str, str] = {
     "new": "begin a new conversation",
@@ -33,7 +34,12 @@ CLEARING = frozenset({"new", "forget"})
 """Commands that nobody wants to wait for what came before them: that is given up."""
 
 PRESS = "model:"
-"""How a button's data begins that chooses a model."""
+"""How a button's data begins that chooses a model, or turns the pages of the list of them."""
+
+PAGE = 40
+"""Models on a page. Telegram takes 100 buttons below a message, and who reads them takes fewer."""
+
+_TURN = f"{PRESS}page "
 
 _UNREACHABLE = "The model server does not answer. Try again in a moment."
 
@@ -46,9 +52,9 @@ class Reply:
     buttons: Sequence[Button] = ()
 
     @property
-    def piece(self) -> Piece:
-        """As a message."""
-        return Piece(to_html([Span(self.text)]), self.text)
+    def pieces(self) -> Sequence[Piece]:
+        """As messages: one, unless it is long. The buttons belong to the last."""
+        return [piece for piece in compose([Block((Span(self.text),))]) if isinstance(piece, Piece)]
 
 
 async def run(office: Office, message: Message) -> Reply:
@@ -77,14 +83,39 @@ async def _models(office: Office, _: Message) -> Reply:
 async def _model(office: Office, message: Message) -> Reply:
     models = await office.catalog.chats()
     if not message.text:
-        now = await office.model(message.lane)
-        buttons = [(f"{model.label}{' ✓' if now in model.names else ''}", PRESS + model.token) for model in models]
-        return Reply(f"{now} answers here. Choose another:", buttons[:90])
+        return choice(models, await office.model(message.lane))
     found = find(models, message.text)
     if found is None:
-        return Reply(f"There is no model {message.text!r}. /model shows those that there are.")
+        return Reply(f"There is no model {message.text[:100]!r}. /model shows those that there are.")
     office.conversations.set(message.lane, "model", found.name)
     return Reply(f"{found.name} answers from now on.")
+
+
+def choice(models: Sequence[Model], now: str, page: int | None = None) -> Reply:
+    """Models to choose from.
+
+    Args:
+        models: All of them.
+        now: The one that answers.
+        page: Which of the list's; None: where that one stands.
+    """
+    place = next((index for index, model in enumerate(models) if now in model.names), 0)
+    last = max(0, len(models) - 1) // PAGE
+    page = place // PAGE if page is None else min(max(page, 0), last)
+    buttons = [
+        (f"{model.label}{' ✓' if now in model.names else ''}", PRESS + model.token)
+        for model in models[page * PAGE : (page + 1) * PAGE]
+    ]
+    buttons += [(f"◀ page {page}", f"{_TURN}{page - 1}")] if page > 0 else []
+    buttons += [(f"page {page + 2} ▶", f"{_TURN}{page + 1}")] if page < last else []
+    where = f" (page {page + 1} of {last + 1})" if last else ""
+    return Reply(f"{now} answers here. Choose another{where}:", buttons)
+
+
+def page(data: str) -> int | None:
+    """Which page a button turns to; None for one that chooses a model."""
+    number = data.removeprefix(_TURN)
+    return int(number) if number != data and re.fullmatch(r"[0-9]{1,4}", number) else None
 
 
 async def _voice(office: Office, message: Message) -> Reply:
@@ -105,7 +136,7 @@ async def _system(office: Office, message: Message) -> Reply:
         office.conversations.set(message.lane, "system", message.text)
         return Reply("The model is told that from now on. /system - takes it back.")
     now = office.conversations.setting(message.lane, "system") or office.settings.system
-    return Reply(f"The model is told:\n\n{now[:3500]}\n\n/system and a text replace that, /system - takes yours back.")
+    return Reply(f"The model is told:\n\n{now}\n\n/system and a text replace that, /system - takes yours back.")
 
 
 async def _new(office: Office, message: Message) -> Reply:

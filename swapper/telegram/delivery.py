@@ -51,7 +51,7 @@ class Delivery:
         """Send anything else, likewise."""
         return await self._once(lane, head, part, send)
 
-    async def change(self, lane: Lane, message: int, piece: Piece) -> None:
+    async def change(self, lane: Lane, message: int, piece: Piece, buttons: Sequence[Button] = ()) -> None:
         """Change a message for good, however long that takes.
 
         Raises:
@@ -61,7 +61,7 @@ class Delivery:
         while True:
             await self._api.turn(lane)
             try:
-                await self._api.edit(lane, message, piece)
+                await self._api.edit(lane, message, piece, buttons)
             except Flooded:
                 continue
             except (NotSent, Unsure) as error:

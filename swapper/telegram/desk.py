@@ -27,6 +27,9 @@ ATTEMPTS = 3
 GRACE = 8.0
 """Seconds for what is on its way to Telegram, at the end."""
 
+MOST_SAID = 200
+"""Characters that who presses a button can be told ("answerCallbackQuery" in the manual)."""
+
 _DEFECT = "Something went wrong here. Whoever runs this bot finds it in its journal."
 _IN = "You are in. /help says what I can do."
 _LOG = logging.getLogger(__name__)
@@ -72,12 +75,17 @@ class Desk:
         await self._refused.wait()
         raise TokenRefused("Telegram does not know the token any more")
 
-    def stop(self, lane: Lane) -> bool:
-        """End the answer that is being made; whether there was one."""
+    def stop(self, lane: Lane, number: int) -> bool:
+        """End the answer that is being made, or was when the process ended; whether there was one.
+
+        Args:
+            lane: Where.
+            number: The update that says so: what was asked afterwards is not meant.
+        """
         running = self._answering(lane)
         if running is not None:
             running.stop.set()
-        return running is not None
+        return self._office.inbox.stop(lane, number) or running is not None
 
     def clear(self, lane: Lane, number: int) -> None:
         """Give up what came before an update: what waits is done without an answer, what runs is stopped."""
@@ -203,14 +211,13 @@ class Desk:
     async def _command(self, message: Message, head: int, running: Running) -> None:
         office, lane = self._office, message.lane
         if message.command == "stop":
-            if not self.stop(lane):
+            if not self.stop(lane, head):
                 await self._reply(message, head, "Nothing is being answered here.")
         elif message.command == "retry":
             await self._retry(message, head, running)
         else:
             reply = await commands.run(office, message)
-            reply_to = 0 if lane.private else message.number
-            await office.delivery.say(lane, head, "0", reply.piece, reply_to=reply_to, buttons=reply.buttons)
+            await self._tell(message, head, reply)
 
     async def _retry(self, message: Message, head: int, running: Running) -> None:
         office, lane = self._office, message.lane
@@ -249,9 +256,12 @@ class Desk:
     async def _choose(self, press: Press) -> str:
         office = self._office
         try:
-            models = await office.catalog.chats()
+            models, now = await office.catalog.chats(), await office.model(press.lane)
         except NoModels:
             return "The model server does not answer."
+        if (page := commands.page(press.data)) is not None:
+            await self._turn(press, commands.choice(models, now, page))
+            return ""
         chosen = next((model for model in models if commands.PRESS + model.token == press.data), None)
         if chosen is None:
             return "This model is not there any more."
@@ -260,7 +270,22 @@ class Desk:
             await office.delivery.change(press.lane, press.message, _piece(f"{chosen.name} answers from now on."))
         except Refused as refused:
             _LOG.info("the list in %s is gone: %s", press.lane, refused)
-        return chosen.name
+        return chosen.name[:MOST_SAID]
+
+    async def _turn(self, press: Press, page: commands.Reply) -> None:
+        try:
+            await self._office.delivery.change(press.lane, press.message, page.pieces[0], page.buttons)
+        except Refused as refused:
+            _LOG.info("the list in %s is gone: %s", press.lane, refused)
+
+    async def _tell(self, message: Message, head: int, reply: commands.Reply) -> None:
+        """What a command answers."""
+        pieces, reply_to = reply.pieces, 0 if message.lane.private else message.number
+        for index, piece in enumerate(pieces):
+            buttons = reply.buttons if index == len(pieces) - 1 else ()
+            await self._office.delivery.say(
+                message.lane, head, str(index), piece, reply_to=0 if index else reply_to, buttons=buttons
+            )
 
     async def _reply(self, message: Message, head: int, text: str) -> None:
         reply_to = 0 if message.lane.private else message.number

@@ -320,6 +320,8 @@ class BotApi:
         return True
 
     async def _answercallbackquery(self, arguments: Json) -> bool:
+        if len(arguments.get("text", "")) > 200:
+            raise Refusal(400, "Bad Request: MESSAGE_TOO_LONG")
         with self.chats.changed:
             self.chats.presses[arguments["callback_query_id"]] = arguments.get("text", "")
             self.chats.changed.notify_all()

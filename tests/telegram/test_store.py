@@ -10,7 +10,7 @@ import pytest
 from swapper.telegram.agent.base import Medium, Turn
 from swapper.telegram.places import Lane
 from swapper.telegram.store import Conversations, Database, Inbox, Moves, Outbox, People, Uncertain
-from swapper.telegram.store.inbox import KEPT
+from swapper.telegram.store.inbox import KEPT, STOPPED
 
 ADA, BOB = Lane(42), Lane(43)
 
@@ -85,6 +85,17 @@ def test_an_end_in_good_order_does_not_count_as_an_attempt(inbox: Inbox) -> None
         inbox.begin([inbox.item(1)])
     inbox.leave([inbox.item(1)])
     assert inbox.item(1).attempts == 1
+
+
+def test_what_is_stopped_is_not_begun_once_more(inbox: Inbox) -> None:
+    for number in (1, 2, 3):
+        inbox.take_in(update(number), ADA)
+    assert not inbox.stop(ADA, 9), "nothing is begun"
+    inbox.begin([inbox.item(1)])
+    inbox.begin([inbox.item(3)])
+    assert not inbox.stop(BOB, 9)
+    assert inbox.stop(ADA, 2)
+    assert [inbox.item(number).attempts >= STOPPED for number in (1, 2, 3)] == [True, False, False]
 
 
 def test_what_was_given_up_is_not_begun(inbox: Inbox) -> None:

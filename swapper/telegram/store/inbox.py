@@ -19,6 +19,10 @@ KEPT = 8 * 86400.0
 """Seconds; Telegram keeps what nobody fetched for a day, and counts anew after a week ("Update" in the manual)."""
 
 
+STOPPED = 1000
+"""Attempts of what somebody stopped: more than anything is begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """An update to be worked on.
@@ -108,6 +112,13 @@ class Inbox:
         with self._database.transaction():
             for item in items:
                 self._database.do("UPDATE updates SET attempts = attempts - 1 WHERE id = ?", item.id)
+
+    def stop(self, lane: Lane, number: int) -> bool:
+        """What is begun in a lane, and came before this update, is not begun once more; whether there is any."""
+        statement = (
+            "UPDATE updates SET attempts = ? WHERE state = 'begun' AND express = 0 AND chat = ? AND topic = ? AND id < ?"
+        )
+        return self._database.do(statement, STOPPED, *_key(lane), number) > 0
 
     def done(self, items: Iterable[Item]) -> None:
         """These are done, and what they said is not needed any more."""

@@ -4,11 +4,12 @@ import itertools
 
 import pytest
 
+from swapper.telegram.text import LIMIT, units
 from tests.job import house
 from tests.job.house import configure, sentence, state
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats
-from tests.lab.gguf import write_model
+from tests.lab.gguf import LOOP_WORDS, write_model
 from tests.telegram.installed import rig
 from tests.telegram.installed.rig import ADA, BOB, GROUP, USERS
 
@@ -74,6 +75,24 @@ def test_without_drafts_a_message_grows(chats: Chats) -> None:
     stopped = chats.answered(ADA, "⏹ Stopped.")
     assert len(chats.all(ADA)) == len({number for number, _ in chats.shown})
     assert stopped.text.endswith("⏹ Stopped.")
+
+
+@pytest.mark.parametrize("telegram", [True, False], indirect=True, ids=["drafts", "a message"])
+def test_a_preview_goes_on_when_the_answer_is_longer_than_a_message(telegram: BotApi, chats: Chats) -> None:
+    def shown() -> list[str]:
+        return [text for _, text in chats.drafts or chats.shown]
+
+    chats.text(ADA, "LOOP")
+    chats.wait(lambda: len(shown()) > 1, "a preview")
+    longest = max(map(units, shown()))
+    chats.wait(lambda: any(units(text) < longest for text in shown()[1:]), "it shows the next message of the answer")
+    chats.text(ADA, "/stop")
+    chats.answered(ADA, "⏹ Stopped.")
+    assert max(map(units, shown())) <= LIMIT
+    words = " ".join(said.text for said in chats.all(ADA)).removesuffix("⏹ Stopped.").split()
+    assert len(" ".join(words)) > LIMIT
+    assert words == [f"loop{number % LOOP_WORDS:03}" for number in range(len(words))]
+    assert telegram.refused == []
 
 
 def test_reasoning_is_folded(chats: Chats) -> None:

@@ -1,12 +1,18 @@
 """`kill -9` at any point: an answer comes exactly once, or a word that it was interrupted; no message comes twice."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
+from swapper.telegram.store import DATABASE
 from tests.job import house
-from tests.job.house import run, sentence, show, until
+from tests.job.house import configure, run, sentence, show, until
+from tests.lab import media
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats
-from tests.lab.gguf import LOOP_WORDS
+from tests.lab.gguf import LOOP_WORDS, write_model
+from tests.media.sight import EAR, write_models
 from tests.telegram.installed import rig
 from tests.telegram.installed.rig import ADA
 
@@ -26,6 +32,13 @@ def texts(chats: Chats) -> list[str]:
     return [said.text for said in chats.all(ADA)]
 
 
+def arrived() -> int:
+    """How many messages of the answer that is being delivered the bot knows to be there."""
+    with contextlib.closing(sqlite3.connect(f"file:{rig.STATE / DATABASE}?mode=ro", uri=True)) as database:
+        (count,) = database.execute("SELECT count(*) FROM sent WHERE message IS NOT NULL").fetchone()
+    return int(count)
+
+
 def settled() -> None:
     """Wait until the bot has nothing to do."""
     until(lambda: '"waiting": 0' in rig.get("/health")[1], "nothing waits any more")
@@ -36,10 +49,145 @@ def test_killed_while_the_model_answers(running: Chats) -> None:
     with house.watching("alpha", "starting") as starts:
         running.text(ADA, "Hello!")
         starts()
-    rig.kill()
+    rig.kill(at_once=False)
     running.answered(ADA, ANSWER, count=2)
     settled()
     assert texts(running) == [ANSWER, ANSWER]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it is stored", "after it was stored"])
+def test_killed_around_the_moment_when_a_question_is_stored(telegram: BotApi, running: Chats, *, after: bool) -> None:
+    gate = telegram.hold("getUpdates", after=not after)
+    running.text(ADA, "one")  # ends the question that is open; the next one is held, with the updates or without
+    if not after:
+        running.answered(ADA, ANSWER, count=2)
+        running.text(ADA, "two")
+    assert gate.reached.wait(60)
+    rig.kill()
+    gate.opened.set()
+    count = 2 if after else 3
+    running.answered(ADA, ANSWER, count=count)
+    settled()
+    assert texts(running) == [ANSWER] * count
+
+
+def test_killed_while_a_file_is_fetched(telegram: BotApi, running: Chats) -> None:
+    gate = telegram.hold("file")
+    running.file(ADA, "document", b"Please THINK.", file_name="note.txt", caption="Read this")
+    assert gate.reached.wait(60)
+    rig.kill()
+    gate.opened.set()
+    answer = running.answered(ADA, ANSWER, count=2)
+    assert answer.formatted("blockquote"), "it has read the file"
+    settled()
+    assert len(texts(running)) == 2
+
+
+def test_killed_while_a_voice_message_is_heard(telegram: BotApi, running: Chats) -> None:
+    write_models()
+    configure(f"{rig.MODELS}  ear: {EAR}\n")
+    try:
+        with house.watching("ear", "starting") as starts:
+            running.file(ADA, "voice", media.ogg(), mime_type="audio/ogg")
+            starts()
+        rig.kill()
+        running.answered(ADA, ANSWER, count=2)
+        settled()
+        assert texts(running) == [ANSWER, ANSWER]
+    finally:
+        configure(rig.MODELS)
+    assert telegram.refused == []
+
+
+def test_killed_twice_in_a_row(running: Chats) -> None:
+    run("systemctl", "stop", *house.TEMPLATES)
+    with house.watching("alpha", "starting") as starts:
+        running.text(ADA, "Hello!")
+        starts()
+    for _ in range(2):
+        rig.kill()
+    running.answered(ADA, ANSWER, count=2)
+    settled()
+    assert texts(running) == [ANSWER, ANSWER]
+
+
+def test_killed_between_the_messages_of_a_long_answer(running: Chats) -> None:
+    words = [f"word{number:04}" for number in range(3000)]
+    write_model(house.MODELS / "author.gguf", " ".join(words))
+    configure(f"{rig.MODELS}  author: {{engine: llama, model: author.gguf, context: 65536}}\n")
+    try:
+        running.text(ADA, "/model author")
+        running.answered(ADA, "author answers")
+        running.text(ADA, "Hello!")
+        until(lambda: arrived() == 2, "two of its messages are there, and the next one waits for its turn")
+        rig.kill()
+        running.answered(ADA, words[-1])
+        settled()
+    finally:
+        configure(rig.MODELS)
+        (house.MODELS / "author.gguf").unlink()
+    assert " ".join(texts(running)[2:]).split() == words, "all of it, in its order, and nothing twice"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it arrives", "after it arrived"])
+def test_killed_while_a_spoken_answer_is_on_its_way(telegram: BotApi, running: Chats, *, after: bool) -> None:
+    configure(f"{rig.MODELS}  loud: {{engine: speech, aliases: [tts]}}\n")
+    try:
+        running.text(ADA, "/voice on")
+        running.answered(ADA, "answers are spoken too")
+        gate = telegram.hold("sendVoice", after=after)
+        running.text(ADA, "Hello!")
+        assert gate.reached.wait(60)
+        rig.kill()
+        gate.opened.set()
+        running.answered(ADA, "I was interrupted")
+        settled()
+    finally:
+        configure(rig.MODELS)
+    assert [said.kind for said in running.all(ADA)].count("voice") == 1, "it arrived, and was not sent again"
+    assert texts(running).count(ANSWER) == 2
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it arrives", "after it arrived"])
+def test_killed_while_all_is_forgotten(telegram: BotApi, running: Chats, *, after: bool) -> None:
+    running.text(ADA, "/system Be brief.")
+    running.answered(ADA, "is told that")
+    gate = telegram.hold("sendMessage", after=after)
+    running.text(ADA, "/forget")
+    assert gate.reached.wait(60)
+    rig.kill()
+    gate.opened.set()
+    running.answered(ADA, "I was interrupted")
+    settled()
+    assert sum("is deleted" in text for text in texts(running)) == 1
+    left = b"".join(file.read_bytes() for file in rig.STATE.rglob("*") if file.is_file())
+    assert b"speaking" not in left
+    assert b"Be brief" not in left
+
+
+def test_killed_when_it_was_told_to_stop(telegram: BotApi, running: Chats) -> None:
+    gate = telegram.hold("sendMessage")
+    running.text(ADA, "LOOP")
+    running.wait(lambda: len(running.drafts) > 1, "it answers")
+    running.text(ADA, "/stop")
+    assert gate.reached.wait(60), "the end of the answer is on its way"
+    rig.kill()
+    gate.opened.set()
+    running.answered(ADA, "I was interrupted")
+    settled()
+    running.text(ADA, "Hello!")
+    running.answered(ADA, ANSWER, count=2)
+
+
+def test_told_to_stop_while_it_is_down_it_ends_what_it_takes_up(running: Chats) -> None:
+    running.text(ADA, "LOOP")
+    running.wait(lambda: len(running.drafts) > 1, "it answers")
+    run("systemctl", "kill", "--signal=STOP", rig.SERVICE)  # so it cannot take in what comes next
+    running.text(ADA, "/stop")
+    rig.kill()
+    running.answered(ADA, "⏹ Stopped.")
+    settled()
+    assert len([text for text in texts(running) if "⏹ Stopped." in text]) == 1
 
 
 def test_killed_again_and_again_it_gives_up_and_says_so(running: Chats) -> None:

@@ -57,7 +57,7 @@ def test_a_webhook_that_telegram_refuses(telegram: BotApi) -> None:
     rig.configure(telegram, WEBHOOK)
     rig.start()
     until(lambda: "refuses the webhook" in show(SERVICE, "StatusText"), "the status says it")
-    assert "Failed to resolve host" in show(SERVICE, "StatusText")
+    assert "failed to resolve host" in show(SERVICE, "StatusText")
     assert rig.get("/health") == (503, '{"status": "Telegram refuses the webhook", "waiting": 0}')
     words = journal(SERVICE)
     assert "its name has to resolve there" in words
