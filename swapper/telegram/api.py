@@ -301,24 +301,27 @@ class Api:
             if lane is not None:
                 self._bucket(lane).bar(asyncio.get_running_loop().time(), seconds)
             raise Flooded(f"{method}: {seconds:g} s") from None
-        except EndPointNotFound as error:
-            # What the library makes of 404, which says so, and of 401: a token that does not hold any more.
-            if "unauthorized" in str(error.__cause__).lower():
-                raise TokenRefused("Telegram does not know the token any more") from None
-            raise Unknown(f"{method}: there is no such method") from None
-        except InvalidToken:
-            raise TokenRefused("Telegram does not know the token any more") from None
         except ChatMigrated as error:
             if lane is None or "message_id" in arguments:
                 raise Refused(self._said(error)) from None
             return await self._call(method, self._led(arguments, error.new_chat_id), lane, patience=patience)
-        except Forbidden as error:
-            raise Refused(self._said(error), gone=True) from None
-        except BadRequest as error:
-            raise Refused(self._said(error), gone="chat not found" in str(error).lower()) from None
         except TelegramError as error:
-            unsent = type(error.__cause__).__name__ in _UNSENT
-            raise (NotSent if unsent else Unsure)(self._said(error)) from None
+            raise self._trouble(method, error) from None
+
+    def _trouble(self, method: str, error: TelegramError) -> ApiTrouble:
+        """What an error of the library means."""
+        # It makes the same of 404, and of 401, which is a token that does not hold any more.
+        revoked = isinstance(error, EndPointNotFound) and "unauthorized" in str(error.__cause__).lower()
+        if revoked or isinstance(error, InvalidToken):
+            return TokenRefused("Telegram does not know the token any more")
+        if isinstance(error, EndPointNotFound):
+            return Unknown(f"{method}: there is no such method")
+        if isinstance(error, Forbidden):
+            return Refused(self._said(error), gone=True)
+        if isinstance(error, BadRequest):
+            return Refused(self._said(error), gone="chat not found" in str(error).lower())
+        unsent = type(error.__cause__).__name__ in _UNSENT
+        return (NotSent if unsent else Unsure)(self._said(error))
 
     def now(self, lane: Lane) -> Lane:
         """What a lane is called by now."""

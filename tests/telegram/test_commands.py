@@ -1,4 +1,4 @@
-"""What is offered in the chat fits into what Telegram takes, however many models there are and whatever they are called."""
+"""What is offered in the chat fits into what Telegram takes, however many models there are and whatever their names."""
 
 from swapper.telegram.catalog import Model
 from swapper.telegram.commands import PAGE, PRESS, Reply, choice, page

@@ -1,6 +1,8 @@
 """Markdown becomes messages that Telegram takes, whatever the Markdown is."""
 
-from hypothesis import given
+import re
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swapper.telegram.text import LIMIT, Attached, Piece, compose, render, thought, units
@@ -138,6 +140,80 @@ def test_whatever_it_is_telegram_takes_it(markdown: str, limit: int) -> None:
             assert parse(piece.html).text == piece.plain
             assert 0 < units(piece.plain) <= limit
             assert piece.plain.strip()
+
+
+WORD = st.sampled_from(
+    ["word", "naïve", "שלום", "مرحبا", "日本語", "😀", "👩‍👩‍👧", "a<b", "&amp;", "x&y", "</pre>",
+     "<script>", "C#", "50%", "“so”"]
+)  # fmt: skip
+WORDS = st.lists(WORD, min_size=1, max_size=12).map(" ".join)
+URL = st.sampled_from(
+    ["https://x.y/?a=1&b=%22", "tg://user?id=1", "javascript:alert(1)", "http://ä.de/<x>", "mailto:a@b.c", "",
+     "#here", "//x"]
+)  # fmt: skip
+INLINE = st.recursive(
+    st.one_of(WORDS, WORDS.map("~~{}~~".format)),
+    lambda inner: st.one_of(
+        inner.map("**{}**".format), inner.map("_{}_".format), inner.map("***{}***".format),
+        st.tuples(inner, URL).map(lambda pair: f"[{pair[0]}](<{pair[1]}>)"),
+        st.tuples(inner, inner).map(" ".join),
+    ),
+    max_leaves=6,
+)  # fmt: skip
+CODE = st.lists(WORDS, max_size=30).map("\n".join)
+LANGUAGE = st.sampled_from(["", "python", "c++", 'x"y', "a b", "<b>", "ё"])
+
+
+def table(rows: list[str]) -> str:
+    return "\n".join(["| a | b |", "|---|---|", *(f"| {row} | 1 |" for row in rows)])
+
+
+def quoted(text: str) -> str:
+    return "\n".join(f"> {line}" for line in text.split("\n"))
+
+
+def listed(text: str) -> str:
+    return "- " + text.replace("\n", "\n  ")
+
+
+BLOCKS = st.lists(
+    st.recursive(
+        st.one_of(
+            INLINE,
+            INLINE.map("## {}".format),
+            st.tuples(LANGUAGE, CODE).map(lambda pair: f"~~~~{pair[0]}\n{pair[1]}\n~~~~"),
+            st.lists(WORDS, max_size=5).map(table),
+            st.integers(10, 400).map(lambda count: " ".join(["long"] * count)),
+        ),
+        lambda inner: st.one_of(inner.map(quoted), inner.map(listed)),
+        max_leaves=4,
+    ),
+    max_size=6,
+).map("\n\n".join)
+
+
+def bare(text: str) -> str:
+    """The letters and digits of a text, in their order: what formatting is made of is none."""
+    return "".join(character for character in text if character.isalpha() or character.isdigit())
+
+
+@settings(max_examples=200, deadline=None)
+@given(BLOCKS, st.sampled_from([60, 200, 1000, LIMIT]))
+def test_what_models_write_comes_whole_in_messages_that_telegram_takes(markdown: str, limit: int) -> None:
+    found = compose(render(markdown), limit)
+    for piece in found:
+        if isinstance(piece, Piece):
+            assert parse(piece.html).text == piece.plain
+            assert 0 < units(piece.plain) <= limit
+    plain = "".join(piece.plain for piece in found if isinstance(piece, Piece))
+    files = [piece for piece in found if isinstance(piece, Attached)]
+    assert all(units(file.text) > limit and f"📎 {file.name}" in plain for file in files), "only what is too long"
+    whole = plain
+    for file in files:
+        whole = whole.replace(f"📎 {file.name}", file.text, 1)
+    assert bare(whole) == bare("".join(block.text for block in render(markdown))), "nothing is lost on the way"
+    for word in set(re.findall(r"word|naïve|שלום|日本語|long|script|C#|50%", markdown)):
+        assert word in whole, "what the model said is there"
 
 
 @given(st.text(max_size=300))

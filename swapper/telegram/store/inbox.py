@@ -116,7 +116,8 @@ class Inbox:
     def stop(self, lane: Lane, number: int) -> bool:
         """What is begun in a lane, and came before this update, is not begun once more; whether there is any."""
         statement = (
-            "UPDATE updates SET attempts = ? WHERE state = 'begun' AND express = 0 AND chat = ? AND topic = ? AND id < ?"
+            "UPDATE updates SET attempts = ?"
+            " WHERE state = 'begun' AND express = 0 AND chat = ? AND topic = ? AND id < ?"
         )
         return self._database.do(statement, STOPPED, *_key(lane), number) > 0
 

@@ -40,6 +40,27 @@ def test_a_model_is_chosen_by_its_button_and_loaded(chats: Chats) -> None:
     assert "🟢 alpha: ready" in chats.answered(ADA, "🟢").text
 
 
+def test_a_model_is_chosen_from_two_hundred(chats: Chats) -> None:
+    names = [f"{number:03}_{'a_rather_long_name_' * 3}{number:03}" for number in range(200)]
+    many = "".join(f"  {name}: {{engine: llama, model: alpha.gguf, context: 65536}}\n" for name in names)
+    configure(rig.MODELS + many)
+    try:
+        chats.text(ADA, "/model")
+        listed = chats.answered(ADA, "page 1 of 6")
+        for page in range(2, 7):
+            chats.press(chats.said[listed.number], f"page {page} ▶")
+            chats.answered(ADA, f"page {page} of 6")
+        chats.press(chats.said[listed.number], "199")
+        chats.answered(ADA, f"{names[-1]} answers from now on.")
+        chats.text(ADA, "/models")
+        chats.answered(ADA, "199: stopped")
+        assert sum(said.text.count(": stopped") for said in chats.all(ADA)) == 203
+        chats.text(ADA, "Hello!")
+        chats.answered(ADA, sentence("alpha"))
+    finally:
+        configure(rig.MODELS)
+
+
 def test_the_progress_of_a_load_is_shown(chats: Chats) -> None:
     path = house.write_gguf("slow", size_mb=SLOW_MB)
     configure(SLOW)

@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
+
 from swapper.telegram.__main__ import START, STORE
+from tests.bench.telegram import fill
 from tests.job.house import journal, run, sentence, show, until
 from tests.lab.bot_api import TOKEN, BotApi
 from tests.lab.bot_chats import Chats
@@ -94,12 +97,23 @@ def test_health_and_metrics(chats: Chats) -> None:
     assert rig.get("/telegram/updates")[0] == 404, "there is no webhook"
 
 
-def test_idle_it_takes_little_memory(chats: Chats) -> None:
-    chats.text(ADA, "Hello!")
-    chats.answered(ADA, sentence("alpha"))
-    process = show(SERVICE, "MainPID")
-    status = run("cat", f"/proc/{process}/status")
+@pytest.mark.parametrize("stored", [0, 10_000])
+def test_idle_it_takes_little_memory(telegram: BotApi, stored: int) -> None:
+    rig.start()
+    run("systemctl", "stop", SERVICE)
+    fill(stored)
+    rig.start()
+    telegram.chats.text(ADA, "Hello!")
+    telegram.chats.answered(ADA, sentence("alpha"))
+    until(lambda: '"waiting": 0' in rig.get("/health")[1], "it has nothing to do")
+    held = {"MemoryCurrent": int(show(SERVICE, "MemoryCurrent")) / 2**20, "VmRSS": resident() / 2**20}
+    print(held)
+    assert max(held.values()) <= IDLE_MIB, held
+
+
+def resident() -> int:
+    """Bytes of its main process."""
+    status = run("cat", f"/proc/{show(SERVICE, 'MainPID')}/status")
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert found is not None
-    print(f"resident: {int(found[1]) / 1024:.1f} MiB")
-    assert int(found[1]) / 1024 <= IDLE_MIB
+    return int(found[1]) << 10
