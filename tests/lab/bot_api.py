@@ -118,6 +118,7 @@ class BotApi:
         self._drafts = drafts
         self._rates: dict[int, Rate] = {}
         self._everywhere = Rate(30, 30)
+        self._ended = False
         self._asking: asyncio.Task[Any] | None = None
 
     @property
@@ -128,7 +129,7 @@ class BotApi:
     @contextlib.contextmanager
     def serving(self, port: int = 0) -> Iterator[Self]:
         """Serve in a thread."""
-        loop, started = asyncio.new_event_loop(), threading.Event()
+        loop, started, self._ended = asyncio.new_event_loop(), threading.Event(), False
 
         async def serve() -> web.AppRunner:
             app = web.Application(client_max_size=60 << 20)
@@ -154,6 +155,7 @@ class BotApi:
         try:
             yield self
         finally:
+            self._ended = True
             for gate in self.gates.values():
                 gate.opened.set()
             loop.call_soon_threadsafe(loop.stop)
@@ -240,7 +242,7 @@ class BotApi:
         with chats.changed:
             chats.updates = [one for one in chats.updates if one["update_id"] >= int(arguments.get("offset", 0))]
             chats.changed.notify_all()
-        while not chats.updates and time.monotonic() < end:  # noqa: ASYNC110 - they come from another thread
+        while not chats.updates and time.monotonic() < end and not self._ended:  # noqa: ASYNC110 - they come from another thread
             await asyncio.sleep(0.02)
         allowed = set(arguments["allowed_updates"])
         return [one for one in chats.updates if allowed & one.keys()][:100]
