@@ -7,6 +7,7 @@ has a mistake (EX_CONFIG of sysexits.h(3); the unit is not restarted then).
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from swapper import keys
 from swapper.config.errors import ConfigErrors
 from swapper.host import activation, credentials, journal, notify
+from swapper.telegram.agent.codex_unit import INSTALL
 from swapper.telegram.settings import FILE, Settings, load
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ def main(words: list[str]) -> int:
         for error in errors.errors:
             _LOG.critical("%s", error)
         return EX_CONFIG
+    if settings.agent == "codex" and shutil.which(settings.codex.program) is None:
+        return _no_codex(settings.codex.program)
     if words:
         print(f"{FILE}: no mistakes")
         return 0
@@ -125,6 +129,17 @@ async def _run(given: "Given") -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     await run(given, ending)
+
+
+def _no_codex(program: str) -> int:
+    why = f"{FILE}: agent: codex, and there is no program {program!r}"
+    _LOG.critical("%s that this unit can reach. To install it, type, as root:", why)
+    _LOG.critical("    %s", INSTALL)
+    _LOG.critical("    %s", AGAIN)
+    _LOG.critical("It may also stand in codex: {program: /…}, where no home and no folder of root's alone is seen.")
+    notify.status("Codex is not installed: journalctl -u swapper-telegram says what to type")
+    journal.flush()
+    return EX_CONFIG
 
 
 def _refused(why: str, then: str) -> int:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from swapper.telegram import albums
-from swapper.telegram.agent.base import Event, Failed, Finished, Medium, Request, Spoken, Turn
+from swapper.telegram.agent.base import Ask, Event, Failed, Finished, Medium, Request, Spoken, Turn
 from swapper.telegram.api import Refused
+from swapper.telegram.asking import Asking
 from swapper.telegram.catalog import NoModels
 from swapper.telegram.incoming import Message
 from swapper.telegram.live import PART, Live
@@ -40,6 +41,7 @@ class Question:
         head: By which update.
         message: What the answer replies to; 0 in a private chat.
         turn: What was said.
+        sender: By whom.
         notes: What is to be said before the answer, such as of files that could not be read.
         spoken: Whether it was asked by voice.
     """
@@ -48,6 +50,7 @@ class Question:
     head: int
     message: int
     turn: Turn
+    sender: int
     notes: tuple[str, ...] = ()
     spoken: bool = False
 
@@ -67,6 +70,7 @@ async def question(office: Office, message: Message, head: int) -> Question:
         head=head,
         message=0 if message.lane.private else message.number,
         turn=Turn("user", message.text, media),
+        sender=message.sender,
         notes=(*notes, *complaints),
         spoken=any(medium.kind == "audio" for medium in media),
     )
@@ -93,19 +97,26 @@ async def _make(office: Office, asked: Question, running: Running) -> Mapping[st
     lane, head, began = asked.lane, asked.head, time.monotonic()
     office.conversations.ask(lane, head, asked.turn)
     live = Live(office.api, office.delivery, lane, head, asked.message, running.stop.set)
+    asking = Asking(
+        office.delivery, office.questions, lane, head, reply_to=asked.message, sender=asked.sender
+    )
+    await asking.interrupted(office.outbox)
     live.begin()
     spoken: list[Spoken] = []
     end: Finished | Failed | None = None
     try:
         async for event in _events(office, asked, running):
             live.take(event)
-            if isinstance(event, Spoken):
+            if isinstance(event, Ask):
+                asking.take(event)
+            elif isinstance(event, Spoken):
                 spoken.append(event)
             elif isinstance(event, Finished | Failed):
                 end = event
     except BaseException:
-        await live.abandon()
+        await asyncio.gather(live.abandon(), asking.abandon())
         raise
+    await asking.end()
     await live.end()
     office.metrics.seconds.observe(time.monotonic() - began)
     office.metrics.answers.labels("stopped" if end is None else type(end).__name__.lower()).inc()
@@ -152,6 +163,7 @@ async def _request(office: Office, asked: Question) -> Request:
         system=conversations.setting(lane, "system") or settings.system,
         turns=conversations.turns(lane, asked.head, settings.history),
         speak=voice == "on" or (voice == "auto" and asked.spoken),
+        place=str(lane),
     )
 
 

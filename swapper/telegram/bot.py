@@ -20,6 +20,7 @@ from swapper.keys import Known
 from swapper.telegram import commands
 from swapper.telegram.access import Access
 from swapper.telegram.agent.base import Agent
+from swapper.telegram.agent.codex_server import CodexPlaces
 from swapper.telegram.api import Api, Flooded, NotSent, Refused, Unsure
 from swapper.telegram.catalog import Catalog
 from swapper.telegram.delivery import Delivery
@@ -239,6 +240,7 @@ class Bot:
             me=me,
             api=self._api,
             agent=self._agent,
+            workplaces=CodexPlaces(),
             catalog=Catalog(self._session, settings.router, given.key),
             collector=Collector(self._api),
             delivery=Delivery(self._api, outbox),

@@ -1,10 +1,12 @@
 """What begins with a slash. Each can be carried out twice and is then as if once: an interruption may repeat it."""
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from swapper import __version__
+from swapper.telegram.agent.base import UnforgottenError
 from swapper.telegram.api import Button
 from swapper.telegram.catalog import Model, NoModels, find
 from swapper.telegram.incoming import Message
@@ -41,6 +43,7 @@ PAGE = 40
 
 _TURN = f"{PRESS}page "
 
+_LOG = logging.getLogger(__name__)
 _UNREACHABLE = "The model server does not answer. Try again in a moment."
 
 
@@ -146,6 +149,11 @@ async def _new(office: Office, message: Message) -> Reply:
 
 async def _forget(office: Office, message: Message) -> Reply:
     office.conversations.forget(message.lane)
+    try:
+        await office.workplaces.forget(str(message.lane))
+    except UnforgottenError as error:
+        _LOG.error("%s is not forgotten: %s", message.lane, error)
+        return Reply("What was said is deleted, but maybe not the files that Codex made here: say /forget again later.")
     return Reply("Everything of this chat is deleted from this server: what was said, files, and settings.")
 
 

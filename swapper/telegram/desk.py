@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from swapper.telegram import albums, answer, commands
+from swapper.telegram import albums, answer, asking, commands
 from swapper.telegram.access import Strangers
 from swapper.telegram.answer import Question
 from swapper.telegram.api import Flooded, NotSent, Refused, TokenRefused, Unsure
@@ -230,7 +230,7 @@ class Desk:
             office.conversations.move(lane, earlier, head, turn)
         spoken = any(medium.kind == "audio" for medium in turn.media)
         reply_to = 0 if lane.private else message.number
-        await answer.answer(office, Question(lane, head, reply_to, turn, spoken=spoken), running)
+        await answer.answer(office, Question(lane, head, reply_to, turn, message.sender, spoken=spoken), running)
 
     async def _stranger(self, message: Message, head: int) -> None:
         """Somebody who was not let in: with the right code they are, else they are told their number."""
@@ -244,10 +244,13 @@ class Desk:
             await self._reply(message, head, f"{what} {number}.")
 
     async def _press(self, press: Press) -> None:
-        """A model was chosen by its button."""
+        """A model was chosen by its button, or what an agent asked was decided."""
         office, text = self._office, ""
-        if office.access.open_to(press.sender, press.lane) and press.data.startswith(commands.PRESS):
-            text = await self._choose(press)
+        if office.access.open_to(press.sender, press.lane):
+            if press.data.startswith(commands.PRESS):
+                text = await self._choose(press)
+            elif press.data.startswith(asking.PRESS):
+                text = office.questions.press(press)
         try:
             await office.api.answer_press(press.query, text)
         except (Refused, Flooded, NotSent, Unsure) as trouble:  # such as one that was pressed too long ago

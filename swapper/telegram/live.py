@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from swapper.telegram.agent.base import Event, Progress, Text, Thinking
+from swapper.telegram.agent.base import Ask, Event, Progress, Text, Thinking
 from swapper.telegram.api import Api, ApiTrouble, Flooded, Refused
 from swapper.telegram.delivery import Delivery
 from swapper.telegram.pacing import DRAFT
@@ -87,6 +87,8 @@ class Live:
             case Text(text):
                 self._texts.append(text)
                 self._progress = ""
+            case Ask():
+                self._progress = "waiting for your decision"
             case _:
                 return
         self._changed.set()

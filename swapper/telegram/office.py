@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swapper.telegram.access import Access
-from swapper.telegram.agent.base import Agent
+from swapper.telegram.agent.base import Agent, Workplaces
 from swapper.telegram.api import Api
+from swapper.telegram.asking import Questions
 from swapper.telegram.catalog import Catalog, NoModels, find
 from swapper.telegram.delivery import Delivery
 from swapper.telegram.documents import room
@@ -27,6 +28,7 @@ class Office:
     me: Me
     api: Api
     agent: Agent
+    workplaces: Workplaces
     catalog: Catalog
     collector: Collector
     delivery: Delivery
@@ -38,6 +40,7 @@ class Office:
     moves: Moves
     access: Access
     metrics: Metrics
+    questions: Questions = field(default_factory=Questions)
 
     def understand(self, update: Mapping[str, Any]) -> Message | Press | Moving | None:
         """What an update means today: what was said in a group that has moved since is said where it is now."""

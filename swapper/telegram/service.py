@@ -13,6 +13,8 @@ from swapper.host import notify
 from swapper.outside.addresses import Allowed
 from swapper.telegram.agent.admission import Admission
 from swapper.telegram.agent.api import routes as agent_routes
+from swapper.telegram.agent.base import Agent
+from swapper.telegram.agent.codex import Codex, CodexAgent
 from swapper.telegram.agent.loop import ToolAgent
 from swapper.telegram.agent.tools import Bench
 from swapper.telegram.agent.tools.page import page_door
@@ -59,7 +61,7 @@ async def _run(given: Given, ending: asyncio.Event) -> None:
         inbox = Inbox(database)
         bench = _bench(given, session)
         stack.push_async_callback(bench.door.close)
-        bot = Bot(given, api, session, ToolAgent(bench), moves, metrics, status)
+        bot = Bot(given, api, session, _agent(given, bench), moves, metrics, status)
         served = agent_routes(Admission(given.keys), ToolAgent(bench, without={"speak"}), bench, given.settings.model)
         port = Port([*own_routes(status, metrics, inbox.waiting), *bot.routes(), *served])
         stack.push_async_callback(port.close)
@@ -72,6 +74,13 @@ async def _run(given: Given, ending: asyncio.Event) -> None:
             notify.stopping()
             for task in tasks:
                 task.cancel()
+
+
+def _agent(given: Given, bench: Bench) -> Agent:
+    """Who answers in chats."""
+    if given.settings.agent == "codex":
+        return CodexAgent(bench, Codex(given.key, given.settings.codex.approval))
+    return ToolAgent(bench)
 
 
 def _bench(given: Given, session: aiohttp.ClientSession) -> Bench:

@@ -17,6 +17,8 @@ SYSTEM = (
     "You are a helpful assistant in a Telegram chat. Answer in the language of the question, no longer than it takes."
 )
 VOICES = ("on", "off", "auto")
+AGENTS = ("tools", "codex")
+APPROVALS = ("on-request", "untrusted")
 WEBHOOKS = "/telegram/"
 """Where the path of a webhook begins: what else port 4000 serves must not be shadowed."""
 
@@ -38,6 +40,19 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Codex:
+    """How Codex is run, where it answers.
+
+    Attributes:
+        program: Its command, or where that is.
+        approval: When it asks, in its own words: `on-request`, or `untrusted` for all but harmless commands.
+    """
+
+    program: str = "codex"
+    approval: str = "on-request"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The bot's configuration.
 
@@ -48,6 +63,8 @@ class Settings:
         system: The system prompt of those who have not set their own.
         history: Turns of a conversation that are remembered.
         voice: One of `VOICES`, for those who have not said /voice.
+        agent: One of `AGENTS`: who answers.
+        codex: How Codex is run.
         senses: Which models hear, see and speak, as far as that is said.
         router: The models' address, without a slash at its end.
         api: The Bot API's, likewise.
@@ -60,6 +77,8 @@ class Settings:
     system: str = SYSTEM
     history: int = HISTORY
     voice: str = "auto"
+    agent: str = "tools"
+    codex: Codex = field(default_factory=Codex)
     senses: Wished = field(default_factory=Wished)
     router: str = ROUTER
     api: str = API
@@ -91,6 +110,8 @@ def _settings(top: Section) -> Settings:
         system=top.take("system", lambda value, what: _prompt(top.reader, value, what), SYSTEM),
         history=top.number("history", least=2) or HISTORY,
         voice=top.word("voice", VOICES) or "auto",
+        agent=top.word("agent", AGENTS) or "tools",
+        codex=_codex(top.below("codex")),
         senses=_senses(top.below("senses")),
         router=top.parsed("router", address, ROUTER),
         api=top.parsed("api", address, API),
@@ -110,6 +131,16 @@ def _senses(section: Section) -> Wished:
     )
     section.close()
     return wished
+
+
+def _codex(section: Section) -> Codex:
+    usual = Codex()
+    codex = Codex(
+        program=section.parsed("program", str, usual.program),
+        approval=section.word("approval", APPROVALS) or usual.approval,
+    )
+    section.close()
+    return codex
 
 
 def user(text: str) -> int:

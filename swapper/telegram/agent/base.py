@@ -48,14 +48,14 @@ class Request:
         system: The system prompt; empty for none.
         turns: The conversation; the last turn is the user's.
         speak: Whether the answer is wanted as speech too.
-        folder: A directory of the chat's own, for an agent that works on files; None where there is none.
+        place: The chat's name, by which an agent that works on files has a directory for it.
     """
 
     model: str
     system: str
     turns: tuple[Turn, ...]
     speak: bool = False
-    folder: Path | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +142,20 @@ class Agent(Protocol):
 
     def answer(self, request: Request) -> AsyncIterator[Event]:
         """The answer's events. Closing the iterator gives it up, and whatever works for it."""
+        ...
+
+
+class UnforgottenError(Exception):
+    """Something of a chat could not be deleted. The text says why."""
+
+
+class Workplaces(Protocol):
+    """The directories in which an agent works, one for each chat; they outlast a change of who answers."""
+
+    async def forget(self, place: str) -> None:
+        """Delete that of a chat, and all that is in it.
+
+        Raises:
+            UnforgottenError: It may still be there.
+        """
         ...

@@ -1,17 +1,17 @@
 """OpenAI's Codex command-line client as the agent: it works on files and runs commands in the chat's own directory.
 
-Each answer is a process of its own (`codex app-server`) with a thread that is not kept: the conversation is the bot's,
-and is put in. The router is its model provider by `/v1/responses`; recordings, and pictures that the model does not
-see, become text first, as with our own agent; the tools of `/mcp` are there where their address is given. Its sandbox
-is on: what it asks to do outside is asked in the chat (`base.Ask`), and refused where nobody says yes.
+Each answer is a process of its own in a unit of its own (`codex_unit.py`), with a thread that is not kept: the
+conversation is the bot's, and is put in. The router is its model provider by `/v1/responses`; recordings, and pictures
+that the model does not see, become text first, as with our own agent; the media tools are there by `/mcp`. Files that
+come with the question are put into the chat's directory. Its sandbox is on: what it asks to do outside is asked in the
+chat (`base.Ask`), and refused where nobody says yes.
 """
 
 import asyncio
+import base64
 import contextlib
-import json
 import logging
-import os
-import shutil
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,74 +20,38 @@ from typing import Any
 import swapper
 from swapper.client import Model
 from swapper.telegram.agent.aloud import aloud
-from swapper.telegram.agent.base import Ask, Event, Failed, Finished, Request, Text, Thinking, Turn
+from swapper.telegram.agent.base import Ask, Event, Failed, Finished, Medium, Request, Text, Thinking, Turn
 from swapper.telegram.agent.board import Board
 from swapper.telegram.agent.choose import find, sees
-from swapper.telegram.agent.codex_server import AppServer, CodexError, Message, app_server
+from swapper.telegram.agent.codex_server import SOCKET, AppServer, CodexError, Message, NoCodexError, app_server
+from swapper.telegram.agent.codex_unit import INSTALL, Order
 from swapper.telegram.agent.limits import Limits, context_share
 from swapper.telegram.agent.marks import RULE
 from swapper.telegram.agent.senses import Senses
-from swapper.telegram.agent.shelf import Shelf
+from swapper.telegram.agent.shelf import Shelf, plain
 from swapper.telegram.agent.telling import GaveUpError, Tell, events_of, no_answer
 from swapper.telegram.agent.tools.base import Bench
 
 ALLOW, REFUSE = "Allow", "Refuse"
-
 _LOG = logging.getLogger(__name__)
-_ROUTER_KEY, _MCP_KEY = "SWAPPER_KEY", "SWAPPER_MCP_KEY"
 _MISSING = Failed("codex_missing", "The Codex client is not installed on this server.",
-                  "Whoever runs this bot can install it: npm install --global @openai/codex")  # fmt: skip
+                  f"Whoever runs this bot can install it: {INSTALL}")  # fmt: skip
 _APPROVALS = ("item/commandExecution/requestApproval", "item/fileChange/requestApproval")
 
 
 @dataclass(frozen=True, slots=True)
 class Codex:
-    """How Codex is run.
+    """How Codex is asked.
 
     Attributes:
-        home: Its own directory (`CODEX_HOME`).
-        router: The models' address, without a slash at its end.
         key: The router's API key; empty for none.
-        mcp: The address of our tools for it; empty: it has none of them.
-        mcp_key: The key for these.
-        program: The client.
-        sandbox: `workspace-write` or `read-only`; what it is without is for tests, where no sandbox can be had.
         approval: When it asks: `on-request`, or `untrusted` for nearly every command.
+        socket: Where it is had.
     """
 
-    home: Path
-    router: str
     key: str = ""
-    mcp: str = ""
-    mcp_key: str = ""
-    program: str = "codex"
-    sandbox: str = "workspace-write"
     approval: str = "on-request"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """All that it gets: nothing of ours but what it needs."""
-        keys = {_ROUTER_KEY: self.key, _MCP_KEY: self.mcp_key}
-        usual = {"HOME": str(self.home), "CODEX_HOME": str(self.home), "PATH": os.environ.get("PATH", os.defpath)}
-        return usual | {name: key for name, key in keys.items() if key}
-
-    def settings(self, context: int | None) -> list[str]:
-        """Its configuration (openai/codex, `docs/config.md`)."""
-        provider = {"name": "Swapper", "base_url": f"{self.router}/v1", "wire_api": "responses"}
-        if self.key:
-            provider["env_key"] = _ROUTER_KEY
-        found = [_set("model_provider", "swapper"), _set("web_search", "disabled"), "analytics.enabled=false"]
-        # The keys are for Codex, and not for the commands that it runs.
-        found += [_set("shell_environment_policy.inherit", "core"), 'shell_environment_policy.exclude=["SWAPPER_*"]']
-        found += [_set(f"model_providers.swapper.{name}", value) for name, value in provider.items()]
-        if context is not None:
-            found.append(f"model_context_window={context}")
-        if self.mcp:
-            found.append(_set("mcp_servers.swapper.url", self.mcp))
-            found.append("mcp_servers.swapper.tool_timeout_sec=900")
-        if self.mcp and self.mcp_key:
-            found.append(_set("mcp_servers.swapper.bearer_token_env_var", _MCP_KEY))
-        return found
+    socket: Path = SOCKET
 
 
 class CodexAgent:
@@ -116,23 +80,21 @@ class CodexAgent:
                 yield event
 
     async def _work(self, request: Request, tell: Tell) -> Finished:
-        program = shutil.which(self._codex.program)
-        if program is None:
-            raise GaveUpError(_MISSING)
         models = await self._bench.router.models()
         model = find(models, request.model)
         board, shelf = Board(tell), Shelf(request.turns)
         context = None if model is None else model.context
         room = context_share(self._limits, context)
         noted = await Senses(self._bench, shelf, request.turns, board).texts(sees=sees(model), room=room)
-        folder = request.folder or self._bench.folder
-        await asyncio.to_thread(_make, (folder, self._codex.home))
+        order = Order(request.place, self._codex.key, context or 0)
         turn = _Turn(tell, board)
         try:
-            async with app_server(program, self._codex.settings(context), folder, self._codex.environment) as server:
-                await self._start(server, request, folder)
+            async with app_server(self._codex.socket, order) as server:
+                await self._start(server, request)
                 await _ask(server, request, noted, model)
                 await turn.follow(server)
+        except NoCodexError as error:
+            raise GaveUpError(_MISSING) from error
         except CodexError as error:
             _LOG.error("Codex: %s", error)
             hint = "Try /retry, or choose another with /model."
@@ -143,15 +105,15 @@ class CodexAgent:
             await aloud(self._bench, models, "".join(turn.said), board, tell)
         return Finished(tuple(noted))
 
-    async def _start(self, server: AppServer, request: Request, folder: Path) -> None:
+    async def _start(self, server: AppServer, request: Request) -> None:
         """Begin a thread with what has been said before."""
         client = {"name": "swapper-telegram", "title": "Swapper", "version": swapper.__version__}
         await server.request("initialize", {"clientInfo": client})
         await server.notify("initialized")
         rules = "\n\n".join(filter(None, [request.system, RULE]))
         started = await server.request("thread/start", {
-            "model": request.model, "modelProvider": "swapper", "cwd": str(folder), "ephemeral": True,
-            "sandbox": self._codex.sandbox, "approvalPolicy": self._codex.approval, "developerInstructions": rules,
+            "model": request.model, "modelProvider": "swapper", "cwd": server.folder, "ephemeral": True,
+            "approvalPolicy": self._codex.approval, "developerInstructions": rules,
         })  # fmt: skip
         server.thread = str(started["thread"]["id"])
         earlier = [_item(turn) for turn in request.turns[:-1] if turn.text.strip()]
@@ -162,15 +124,30 @@ class CodexAgent:
 async def _ask(server: AppServer, request: Request, noted: Sequence[Turn], model: Model | None) -> None:
     """Begin a turn with the question."""
     last = request.turns[-1]
-    documents = [
-        f"The file {medium.path} is {medium.name}, which was sent along." for medium in last.media
-        if medium.kind == "document"
-    ]  # fmt: skip
-    text = "\n\n".join(filter(None, [last.text, *(turn.text for turn in noted), *documents]))
-    pictures = [medium for medium in last.media if medium.kind == "image" and sees(model)]
+    put = [await _put(server, medium) for medium in last.media if medium.kind != "audio"]
+    files = [f"What was sent along is in the working directory: {', '.join(put)}"] if put else []
+    text = "\n\n".join(filter(None, [last.text, *(turn.text for turn in noted), *files]))
     asked: list[dict[str, object]] = [{"type": "text", "text": text or "…"}]
-    asked += [{"type": "localImage", "path": str(medium.path)} for medium in pictures]
+    if sees(model):
+        pictures = [medium for medium in last.media if medium.kind == "image"]
+        asked += [{"type": "image", "url": await asyncio.to_thread(_inline, medium)} for medium in pictures]
     await server.request("turn/start", {"threadId": server.thread, "input": asked})
+
+
+async def _put(server: AppServer, medium: Medium) -> str:
+    """Put a file into the chat's directory; its name there."""
+    name = plain(medium.name).replace("/", " ").lstrip(". ") or medium.kind
+    data = await asyncio.to_thread(_base64, medium)
+    await server.request("fs/writeFile", {"path": f"{server.folder}/{name}", "dataBase64": data})
+    return name
+
+
+def _base64(medium: Medium) -> str:
+    return base64.b64encode(medium.path.read_bytes()).decode()
+
+
+def _inline(medium: Medium) -> str:
+    return f"data:{medium.mime};base64,{_base64(medium)}"
 
 
 @dataclass(slots=True)
@@ -245,18 +222,17 @@ class _Turn:
             case "commandExecution":
                 say(f"running {item.get('command', '')}"[:200])
             case "fileChange":
-                paths = ", ".join(Path(change.get("path", "")).name for change in item.get("changes") or ())
-                self._changes[item["id"]] = paths
-                say(f"changing {paths}"[:200])
+                paths = [str(change.get("path", "")) for change in item.get("changes") or ()]
+                self._changes[item["id"]] = "\n".join(paths)
+                say(f"changing {', '.join(Path(path).name for path in paths)}"[:200])
             case "mcpToolCall":
                 say(f"using {item.get('tool', 'a tool')}"[:200])
 
     async def _answer(self, server: AppServer, message: Message) -> None:
         """Answer what Codex asks; what is no question for a person is declined."""
         if message.method in _APPROVALS:
-            question = self._question(message.method, message.params)
             reply = asyncio.get_running_loop().create_future()
-            self.tell(Ask(question, (ALLOW, REFUSE), reply))
+            self.tell(Ask(self._question(message.method, message.params), (ALLOW, REFUSE), reply))
             decision = "accept" if await reply == ALLOW else "decline"
             await server.reply(message, {"decision": decision})
         elif message.method == "mcpServer/elicitation/request":
@@ -267,11 +243,23 @@ class _Turn:
             await server.reply(message, None)
 
     def _question(self, method: str, params: Mapping[str, Any]) -> str:
-        why = f"\n\n{params['reason']}" if params.get("reason") else ""
+        why = str(params.get("reason") or "")
         if method == _APPROVALS[0]:
-            fence = "````"
-            return f"Codex wants to run:\n\n{fence}\n{str(params.get('command'))[:1500]}\n{fence}{why}"
-        return f"Codex wants to change {self._changes.get(params['itemId'], 'files')}.{why}"
+            return question("Codex wants to run", str(params.get("command") or ""), why)
+        return question("Codex wants to change", self._changes.get(params["itemId"], "files"), why)
+
+
+def question(what: str, shown: str, why: str) -> str:
+    """What a person has to decide, as Markdown: all of it, and as it is. What is too long for that is not asked."""
+    text = visible(shown)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    reason = f"\n\n{visible(why)[:500]}" if why else ""
+    return f"{what}:\n\n{fence}\n{text}\n{fence}{reason}"
+
+
+def visible(text: str) -> str:
+    """A text in which nothing is hidden: no control characters, none that turn it around."""
+    return "".join(one if one.isprintable() or one == "\n" else f"\\u{ord(one):04x}" for one in text)
 
 
 def _check(turn: Mapping[str, Any]) -> None:
@@ -283,12 +271,3 @@ def _item(turn: Turn) -> dict[str, object]:
     """A turn as an item of the Responses API."""
     kind = "output_text" if turn.role == "assistant" else "input_text"
     return {"type": "message", "role": turn.role, "content": [{"type": kind, "text": turn.text}]}
-
-
-def _set(name: str, value: str) -> str:
-    return f"{name}={json.dumps(value, ensure_ascii=False)}"  # JSON's strings are TOML's, too
-
-
-def _make(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Codex's app server: a process, and JSON-RPC over its standard input and output, a line for each message.
+"""Codex's app server: JSON-RPC, a line for each message, with a process behind swapper-codex.socket (`codex_unit.py`).
 
 Its messages leave `jsonrpc` out. (`codex app-server generate-json-schema` prints the protocol; openai/codex,
 `codex-rs/app-server/README.md`.)
@@ -8,22 +8,32 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swapper.telegram.agent.base import UnforgottenError
+from swapper.telegram.agent.codex_unit import Order
+
 LONGEST_LINE = 32 * 1024 * 1024
 """Bytes: a file's change is one message."""
 
-ENDING = 5.0
-"""Seconds that the process has to end by itself."""
+SOCKET, STATE = Path("/run/swapper-codex.sock"), Path("/var/lib/swapper-codex")
+"""Of the units; what is in the second is for them alone."""
+
+STARTING = 30.0
+"""Seconds until it is known whether there is a Codex; one that still works in the same chat is waited for."""
 
 _LOG = logging.getLogger(__name__)
 
 
 class CodexError(Exception):
     """The process ended, or refused something. The text says what."""
+
+
+class NoCodexError(CodexError):
+    """It is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +52,20 @@ class Message:
 
 
 class AppServer:
-    """A process that runs.
+    """One that runs.
 
     Attributes:
         messages: What it says; None when it ends.
         thread: The id of the thread that was begun.
+        folder: The chat's directory, as the process sees it.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, folder: str) -> None:
         self.messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self.thread = ""
-        self._process = process
+        self.folder = folder
+        self._reader = reader
+        self._writer = writer
         self._waiting: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
 
     async def request(self, method: str, params: Mapping[str, object]) -> Mapping[str, Any]:
@@ -77,19 +90,19 @@ class AppServer:
         await self._send({"id": message.id, **({"result": result} if result is not None else refusal)})
 
     async def _send(self, message: Mapping[str, object]) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
-        self._process.stdin.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
+        self._writer.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
         try:
-            await self._process.stdin.drain()
+            await self._writer.drain()
         except ConnectionError as error:
             raise CodexError("it ended") from error
 
     async def listen(self) -> None:
         """Read what it says, until it ends."""
-        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         try:
-            while line := await self._process.stdout.readline():
+            while line := await self._reader.readline():
                 self._take(line)
+        except (ConnectionError, ValueError) as error:  # a line that is too long
+            _LOG.error("Codex cannot be understood any more: %s", error)
         finally:
             self.messages.put_nowait(None)
             for answer in self._waiting.values():
@@ -117,45 +130,72 @@ class AppServer:
 
 
 @contextlib.asynccontextmanager
-async def app_server(
-    program: str, settings: Sequence[str], folder: Path, environment: Mapping[str, str]
-) -> AsyncIterator[AppServer]:
+async def app_server(socket: Path, order: Order) -> AsyncIterator[AppServer]:
     """A process, for as long as that.
 
-    Args:
-        program: Codex's client.
-        settings: Lines of its configuration, as `-c` takes them.
-        folder: Where it works.
-        environment: All of it.
-
     Raises:
-        OSError: It does not start.
+        CodexError: It does not start.
     """
-    options = [word for setting in settings for word in ("-c", setting)]
-    process = await asyncio.create_subprocess_exec(
-        program, "app-server", *options, cwd=folder, env=environment, limit=LONGEST_LINE,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    server = AppServer(process)
-    listening = asyncio.create_task(server.listen(), name="codex app-server")
+    reader, writer = await _connect(socket)
     try:
-        yield server
+        told = await _ordered(reader, writer, order)
+        if "folder" not in told:
+            raise NoCodexError("it is not installed")
+        server = AppServer(reader, writer, str(told["folder"]))
+        listening = asyncio.create_task(server.listen(), name="codex app-server")
+        try:
+            yield server
+        finally:
+            listening.cancel()
+            await asyncio.wait({listening})
     finally:
-        await _end(process)
-        listening.cancel()
-        await asyncio.wait({listening})
+        writer.close()  # by which the process ends, and systemd whatever else runs in its unit
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End it, by the end of its input at first."""
-    assert process.stdin is not None  # noqa: S101 - it is a pipe
-    process.stdin.close()
+@dataclass(frozen=True, slots=True)
+class CodexPlaces:
+    """The chats' directories: those of another user, so that it has to be asked.
+
+    Attributes:
+        socket: Where it is asked.
+        state: Where they are; what is not there need not be deleted.
+    """
+
+    socket: Path = SOCKET
+    state: Path = STATE
+
+    async def forget(self, place: str) -> None:
+        """Delete a chat's, as `agent.base` says."""
+        if not self.state.exists():
+            return
+        try:
+            reader, writer = await _connect(self.socket)
+            try:
+                await _ordered(reader, writer, Order(place, forget=True))
+            finally:
+                writer.close()
+        except CodexError as error:
+            raise UnforgottenError(str(error)) from error
+
+
+async def _connect(socket: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
-        async with asyncio.timeout(ENDING):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-    except asyncio.CancelledError:
-        process.kill()
-        raise
+        return await asyncio.open_unix_connection(socket, limit=LONGEST_LINE)
+    except OSError as error:
+        raise CodexError(f"{socket} does not answer: {error}") from error
+
+
+async def _ordered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, order: Order) -> Mapping[str, Any]:
+    """Send an order; what is said to it."""
+    try:
+        async with asyncio.timeout(STARTING):
+            writer.write(order.line)
+            line = await reader.readline()
+    except TimeoutError as error:
+        raise CodexError(f"nothing has been said for {STARTING:g} s") from error
+    except OSError as error:
+        raise CodexError(f"it ended: {error}") from error
+    if not line:
+        raise CodexError("it ended at once: journalctl -t swapper-codex says why")
+    told: Mapping[str, Any] = json.loads(line)
+    return told

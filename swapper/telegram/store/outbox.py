@@ -6,7 +6,7 @@ the chat is told that something may be missing. Changing a message that is there
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swapper.telegram.store.database import Database
@@ -54,6 +54,14 @@ class Outbox:
         """The number of a message that has been sent."""
         message = self._database.value("SELECT message FROM sent WHERE head = ? AND part = ?", head, part)
         return message if isinstance(message, int) else None
+
+    def messages(self, head: int, begin: str) -> Sequence[int]:
+        """The numbers of all that have been sent whose parts begin so."""
+        rows = self._database.rows(
+            "SELECT message FROM sent WHERE head = ? AND substr(part, 1, ?) = ? AND message IS NOT NULL",
+            *(head, len(begin), begin),
+        )
+        return [int(str(message)) for (message,) in rows]
 
     def keep(self, head: int, answer: Mapping[str, Any]) -> None:
         """The answer is whole: from here on it is delivered, not made again. Within a transaction of the caller's."""

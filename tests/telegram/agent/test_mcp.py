@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import json
-import tomllib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,8 +18,7 @@ from swapper.keys import Key, Known
 from swapper.outside.addresses import Allowed
 from swapper.telegram.agent.admission import Admission
 from swapper.telegram.agent.api import routes
-from swapper.telegram.agent.base import Failed, Request, Turn
-from swapper.telegram.agent.codex import Codex, CodexAgent
+from swapper.telegram.agent.base import Turn
 from swapper.telegram.agent.completions import conversation
 from swapper.telegram.agent.incoming import BadRequestError
 from swapper.telegram.agent.loop import ToolAgent
@@ -212,32 +210,6 @@ async def test_a_tool_that_cannot_says_why(
 async def test_an_unknown_tool_is_an_error_of_the_protocol(tmp_path: Path) -> None:
     async with port(tmp_path) as asked:
         assert (await asked.modern("tools/call", name="shell", arguments={}))[1]["error"]["code"] == PARAMS
-
-
-# ---- Codex, where it is not, and how it is run ----------------------------------------------------------------------
-
-
-async def test_codex_is_refused_clearly_where_it_is_not_installed(tmp_path: Path) -> None:
-    async with aiohttp.ClientSession() as session:
-        door = page_door(Allowed())
-        bench = Bench(Router(session, NOWHERE), door, tmp_path)
-        codex = CodexAgent(bench, Codex(tmp_path, NOWHERE, program="no-such-codex"))
-        events = [event async for event in codex.answer(Request("x", "", (Turn("user", "hi"),)))]
-        await door.close()
-    (failed,) = events
-    assert isinstance(failed, Failed)
-    assert (failed.code, "npm install" in failed.hint) == ("codex_missing", True)
-
-
-def test_codex_gets_no_more_of_the_environment_than_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")
-    codex = Codex(tmp_path, "http://127.0.0.1:8000", key='k"', mcp="http://127.0.0.1:4000/mcp", mcp_key="m")
-    assert codex.environment.keys() == {"HOME", "CODEX_HOME", "PATH", "SWAPPER_KEY", "SWAPPER_MCP_KEY"}
-    assert not any('k"' in setting for setting in codex.settings(None))
-    told = tomllib.loads("\n".join(codex.settings(4096)))
-    assert told["model_context_window"] == 4096
-    assert told["model_providers"]["swapper"]["base_url"] == "http://127.0.0.1:8000/v1"
-    assert told["mcp_servers"]["swapper"]["bearer_token_env_var"] in codex.environment
 
 
 # ---- the agent as a model -------------------------------------------------------------------------------------------
