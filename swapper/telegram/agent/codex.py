@@ -25,6 +25,7 @@ from swapper.telegram.agent.board import Board
 from swapper.telegram.agent.choose import find, sees
 from swapper.telegram.agent.codex_server import SOCKET, AppServer, CodexError, Message, NoCodexError, app_server
 from swapper.telegram.agent.codex_unit import INSTALL, Order
+from swapper.telegram.agent.failures import is_full
 from swapper.telegram.agent.limits import Limits, context_share
 from swapper.telegram.agent.marks import RULE
 from swapper.telegram.agent.senses import Senses
@@ -97,8 +98,7 @@ class CodexAgent:
             raise GaveUpError(_MISSING) from error
         except CodexError as error:
             _LOG.error("Codex: %s", error)
-            hint = "Try /retry, or choose another with /model."
-            raise GaveUpError(Failed("codex_failed", "Codex could not answer that.", hint)) from error
+            raise GaveUpError(_failed(str(error), request.model)) from error
         if not turn.said:
             raise no_answer(request.model)
         if request.speak:
@@ -119,6 +119,12 @@ class CodexAgent:
         earlier = [_item(turn) for turn in request.turns[:-1] if turn.text.strip()]
         if earlier:
             await server.request("thread/inject_items", {"threadId": server.thread, "items": earlier})
+
+
+def _failed(why: str, model: str) -> Failed:
+    if is_full(why):
+        return Failed("codex_context", f"Codex says more at once than {model} takes.", "Choose another with /model.")
+    return Failed("codex_failed", "Codex could not answer that.", "Try /retry, or choose another with /model.")
 
 
 async def _ask(server: AppServer, request: Request, noted: Sequence[Turn], model: Model | None) -> None:

@@ -27,7 +27,7 @@ CHATS, CHAT = "chats", "chat"
 """In the state directory: each chat's own, and where one process sees its chat's."""
 
 HOME, WORK = "home", "work"
-"""In a chat's directory: Codex's own things, and the chat's files."""
+"""In a chat's directory: Codex's own things, which are in memory and end with it, and the chat's files, which stay."""
 
 MCP = "http://127.0.0.1:4000/mcp"
 LONGEST_ORDER = 4096
@@ -129,7 +129,10 @@ def hold(folder: Path) -> int:
 
 
 def alone(folder: Path, seen: Path, all_of_them: Path) -> None:
-    """See one chat's directory at `seen`, and none of the others any more."""
+    """See one chat's directory at `seen`, and none of the others any more.
+
+    Nothing of what Codex notes for itself, such as a log with parts of the conversation, is left on disk.
+    """
     user, group = os.getuid(), os.getgid()
     os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNS)
     Path("/proc/self/setgroups").write_text("deny")
@@ -137,26 +140,27 @@ def alone(folder: Path, seen: Path, all_of_them: Path) -> None:
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     _mount(None, Path("/"), None, _REC | _SLAVE)
     _mount(folder, seen, None, _BIND)
+    _mount("none", seen / HOME, "tmpfs", _NOSUID | _NODEV, "mode=0700,size=1g")
     _mount("none", all_of_them, "tmpfs", _READ_ONLY | _NOSUID | _NODEV, "mode=0500,size=4k")
 
 
 def told(settings: Settings, order: Order, seen: Path) -> Sequence[str]:
-    """Codex's configuration, as `-c` takes it (developers.openai.com/codex/config-reference, …/codex/permissions)."""
+    """Codex's configuration, as `-c` takes it (developers.openai.com/codex/config-reference, …/codex/agent-approvals-security)."""
     provider = {"name": "Swapper", "base_url": f"{settings.router}/v1", "wire_api": "responses"}
     tools: dict[str, str | int] = {"url": MCP, "tool_timeout_sec": 900}
     if order.key:
         provider["env_key"] = tools["bearer_token_env_var"] = KEY
-    # Commands see this machine's programs and the chat's files, but nothing of Codex's own. There is no network.
-    files = {":root": "read", str(seen.parent): "deny", str(seen / WORK): "write", "/tmp": "write"}  # noqa: S108
     found = {
         "model_provider": "swapper",
         "web_search": "disabled",
         "analytics.enabled": False,
         "check_for_update_on_startup": False,
-        "default_permissions": "chat",
-        "permissions.chat.filesystem": files,
+        # Commands write in the chat's directory and in /tmp, and have no network.
+        "sandbox_mode": "workspace-write",
+        "sandbox_workspace_write.network_access": False,
         "shell_environment_policy.inherit": "core",
         "shell_environment_policy.exclude": ["SWAPPER_*"],
+        "shell_environment_policy.set": {"HOME": str(seen / WORK)},
         **{f"model_providers.swapper.{name}": value for name, value in provider.items()},
         **{f"mcp_servers.swapper.{name}": value for name, value in tools.items()},
         **({"model_context_window": order.context} if order.context else {}),

@@ -32,6 +32,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 _FULL = ("context length", "context size")
 """What llama-server and vLLM call it, before and within an answer."""
 
+FULL = ("This conversation is too long for {model}.", "/new begins another one.")
 FILE_GONE = ("file_gone", "A file that came with this question is not there any more.", "Send it again.")
 TOO_LONG = ("too_long", "This took too long, and was given up.", "Ask for less at once, or choose a quicker model.")
 DEFECT = ("defect", "Something went wrong here, and it is in the journal.", _ADMINISTRATOR)
@@ -44,8 +45,13 @@ def told(error: RouterError, model: str) -> Failed:
     return Failed(error.code, said.format(model=model), hint)
 
 
+def is_full(message: str) -> bool:
+    """Whether an engine says that a conversation is longer than its model can take."""
+    return any(word in message.lower() for word in _FULL)
+
+
 def words(error: RouterError) -> tuple[str, str]:
     """What happened, with `{model}` in it, and what to do, in words for people."""
-    if error.code == "exceed_context_size_error" or any(word in error.message.lower() for word in _FULL):
-        return "This conversation is too long for {model}.", "/new begins another one."
+    if error.code == "exceed_context_size_error" or is_full(error.message):
+        return FULL
     return _WORDS.get(error.code, ("{model} could not answer that.", "Try /retry, or choose another with /model."))

@@ -79,6 +79,13 @@ def write_models() -> None:
     gguf.write_model(MODELS / "stubborn.gguf", call("models_status"))
 
 
+def wordy(name: str) -> str:
+    """A model's line for Codex, each letter of whose long instructions is a token."""
+    template, longer = MODELS / "tools.jinja", "llama.context_length=int:131072"
+    arguments = f"[--chat-template-file, {template}, --override-kv, '{longer}']"
+    return f"  {name}: {{engine: llama, model: {name}.gguf, context: 131072, concurrency: 1, gpu: 1, args: {arguments}}}\n"
+
+
 def call(name: str, **arguments: object) -> str:
     """A call as `tools.jinja` has it."""
     return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"

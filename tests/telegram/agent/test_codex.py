@@ -13,12 +13,13 @@ from swapper.telegram.agent.base import Ask, Medium, Request, Turn
 from swapper.telegram.agent.choose import Wished
 from swapper.telegram.agent.codex import ALLOW, REFUSE, Codex, CodexAgent
 from swapper.telegram.agent.codex_server import STATE, CodexPlaces
+from swapper.telegram.agent.codex_unit import KEY
 from swapper.telegram.agent.limits import Limits
 from tests.clients import rig as clients
 from tests.job import house
 from tests.job.house import ask, sentence
 from tests.lab import codex
-from tests.telegram.agent.rig import Answer, agent, voice
+from tests.telegram.agent.rig import Answer, agent, voice, wordy
 from tests.telegram.installed import rig as installed
 
 PROGRAM = os.environ.get("SWAPPER_TEST_CLIENTS_CODEX", "")
@@ -28,13 +29,16 @@ if not PROGRAM:
 CHAT, OTHER = "42", "-1001.7"
 WORK = STATE / "chats" / CHAT / "work"
 SECRET = STATE / "chats" / OTHER / "work" / "secret"
-OUTSIDE = STATE / "chats" / CHAT / "home" / "outside"
+OUTSIDE = STATE / "chats" / CHAT / "outside"
 TRIED = "Tried!"
-ASKED = {"sandbox_permissions": "require_escalated", "justification": "May I?"}
+ASKED = {"justification": "May I?", "sandbox_permissions": "require_escalated"}
+"""In the order of the client's own schema, which is what the engine lets a model say."""
 COMMANDS: dict[str, dict[str, str]] = {
-    "breaker": {"cmd": "touch ../home/outside"},
-    "asker": {"cmd": "touch ../home/outside", **ASKED},
-    "thief": {"cmd": "cat ../../chats/*/work/secret ../../*/*/work/secret >found", **ASKED},
+    "maker": {"cmd": "touch made"},
+    "breaker": {"cmd": "touch ../outside"},
+    "asker": {"cmd": "touch ../outside", **ASKED},
+    "thief": {"cmd": "cat ../../chats/*/work/secret /etc/hostname >found", **ASKED},
+    "snoop": {"cmd": "cat /proc/*/environ ../../chats/*/work/secret >found"},
     "reader": {"cmd": "cp note.txt copied"},
     "dialer": {"cmd": "python3 -c 'import socket; socket.socket()' 2>error"},
 }
@@ -48,9 +52,7 @@ def _configured() -> Iterator[None]:
     for name, arguments in COMMANDS.items():
         clients.write_caller(name, "exec_command", dict(arguments), TRIED)
     house.reset()
-    more = f"context: 65536, gpu: 1, args: [--chat-template-file, {house.MODELS / clients.TEMPLATE}]"
-    models = [f"  {name}: {{engine: llama, model: {name}.gguf, {more}}}\n" for name in COMMANDS]
-    house.configure(clients.CONFIG + "".join(models))
+    house.configure(clients.CONFIG + "".join(map(wordy, COMMANDS)))
     installed.CONFIG.write_text(f"codex: {{program: {json.dumps(PROGRAM)}}}\n")
     house.run("systemctl", "start", "swapper-codex.socket")
     yield
@@ -69,12 +71,13 @@ def _empty() -> Iterator[None]:
 
 
 async def answered(
-    folder: Path, model: str, *turns: Turn, reply: str = REFUSE, approval: str = "on-request", place: str = CHAT
+    folder: Path, model: str, *turns: Turn, reply: str = REFUSE, approval: str = "on-request", place: str = CHAT,
+    key: str = "",
 ) -> Answer:
     """Ask Codex; what it asks gets this reply."""
     answer = Answer()
     async with agent(folder, Wished(hears="ear")) as made:
-        answering = CodexAgent(made._bench, Codex(approval=approval), Limits(seconds=120))
+        answering = CodexAgent(made._bench, Codex(key, approval), Limits(seconds=120))
         async for event in answering.answer(Request(model, "", turns, place=place)):
             answer.events.append(event)
             if isinstance(event, Ask):
@@ -106,9 +109,9 @@ async def test_a_voice_message_is_heard_first(tmp_path: Path) -> None:
 
 
 async def test_commands_run_in_the_chats_directory_which_is_kept(tmp_path: Path) -> None:
-    answer = await answered(tmp_path, "agent", Turn("user", "make it"))
+    answer = await answered(tmp_path, "maker", Turn("user", "make it"))
     assert any("touch made" in line for line in answer.progress)
-    assert answer.text == clients.DONE
+    assert answer.text == TRIED
     assert exists(WORK / "made")
     await answered(tmp_path, "coder", Turn("user", "Hello!"))
     assert exists(WORK / "made")
@@ -141,7 +144,7 @@ async def test_commands_have_no_network(tmp_path: Path) -> None:
 async def test_a_person_is_asked_before_a_command_leaves_the_sandbox(tmp_path: Path, reply: str) -> None:
     answer = await answered(tmp_path, "asker", Turn("user", "break out"), reply=reply)
     (question,) = [event for event in answer.events if isinstance(event, Ask)]
-    assert "touch ../home/outside" in question.question
+    assert "touch ../outside" in question.question
     assert "May I?" in question.question
     assert answer.text == TRIED
     assert exists(OUTSIDE) is (reply == ALLOW)
@@ -149,11 +152,11 @@ async def test_a_person_is_asked_before_a_command_leaves_the_sandbox(tmp_path: P
 
 @pytest.mark.parametrize("reply", [ALLOW, REFUSE])
 async def test_a_person_may_be_asked_before_nearly_every_command(tmp_path: Path, reply: str) -> None:
-    answer = await answered(tmp_path, "agent", Turn("user", "make it"), reply=reply, approval="untrusted")
+    answer = await answered(tmp_path, "maker", Turn("user", "make it"), reply=reply, approval="untrusted")
     (question,) = [event for event in answer.events if isinstance(event, Ask)]
     assert "touch made" in question.question
     assert exists(WORK / "made") is (reply == ALLOW)
-    assert answer.text == clients.DONE
+    assert answer.text == TRIED
 
 
 async def test_what_a_person_allows_does_not_see_other_chats(tmp_path: Path) -> None:
@@ -161,7 +164,18 @@ async def test_what_a_person_allows_does_not_see_other_chats(tmp_path: Path) -> 
     SECRET.write_text("secret")
     answer = await answered(tmp_path, "thief", Turn("user", "steal"), reply=ALLOW)
     assert answer.text == TRIED
-    assert (WORK / "found").read_text() == ""
+    assert (WORK / "found").read_text() == Path("/etc/hostname").read_text()
+
+
+async def test_commands_see_no_key_and_no_other_chat(tmp_path: Path) -> None:
+    await answered(tmp_path, "coder", Turn("user", "Hello!"), place=OTHER)
+    SECRET.write_text("secret")
+    await answered(tmp_path, "snoop", Turn("user", "look around"), key="key-of-the-bot")
+    found = (WORK / "found").read_text()
+    assert "HOME=" in found
+    assert KEY not in found
+    assert "key-of-the-bot" not in found
+    assert "secret" not in found
 
 
 async def test_a_model_that_there_is_not_is_a_failure_in_plain_words(tmp_path: Path) -> None:
@@ -169,9 +183,14 @@ async def test_a_model_that_there_is_not_is_a_failure_in_plain_words(tmp_path: P
     assert (failed.code, failed.message) == ("codex_failed", "Codex could not answer that.")
 
 
+async def test_a_model_that_is_too_small_for_codex_is_told_as_that(tmp_path: Path) -> None:
+    failed = (await answered(tmp_path, "writer", Turn("user", "Hello!"))).failed
+    assert failed.code == "codex_context"
+
+
 async def test_an_answer_that_is_given_up_while_it_asks_ends_the_process(tmp_path: Path) -> None:
     async with agent(tmp_path) as made:
-        request = Request("agent", "", (Turn("user", "make it"),), place=CHAT)
+        request = Request("maker", "", (Turn("user", "make it"),), place=CHAT)
         answer = CodexAgent(made._bench, Codex(approval="untrusted")).answer(request)
         async for event in answer:
             if isinstance(event, Ask):

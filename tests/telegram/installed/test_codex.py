@@ -14,6 +14,7 @@ from tests.job.house import journal, run, sentence, show, until
 from tests.lab import codex
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats, Said
+from tests.telegram.agent.rig import wordy
 from tests.telegram.installed import rig
 from tests.telegram.installed.rig import ADA, BOB, GROUP, SERVICE, STRANGER
 
@@ -195,12 +196,10 @@ def test_codex_that_is_removed_meanwhile_is_told(bot: Chats) -> None:
 @pytest.mark.skipif(not REAL, reason="it is not here: run tests/run --clients")
 def test_the_real_client_answers_in_the_chat_and_asks_there(telegram: BotApi) -> None:
     clients.write_models()
-    leaves = {"sandbox_permissions": "require_escalated", "justification": "May I?"}
-    clients.write_caller("asker", "exec_command", {"cmd": "touch ../home/outside", **leaves}, clients.DONE)
-    template = house.MODELS / clients.TEMPLATE
-    asker = f"  asker: {{engine: llama, model: asker.gguf, context: 65536, args: [--chat-template-file, {template}]}}\n"
+    leaves = {"justification": "May I?", "sandbox_permissions": "require_escalated"}
+    clients.write_caller("asker", "exec_command", {"cmd": "touch ../outside", **leaves}, clients.DONE)
     before = house.CONFIG.read_text()
-    house.configure(before + asker)
+    house.configure(before + wordy("asker"))
     try:
         chats = started(telegram, f"codex: {{program: {REAL}}}\n")
         chats.text(ADA, "Hello!")
@@ -213,6 +212,6 @@ def test_the_real_client_answers_in_the_chat_and_asks_there(telegram: BotApi) ->
         chats.press(question, "Allow")
         assert chats.answered(ADA, clients.DONE).text == clients.DONE
         settled(chats, question, "✅ Allow")
-        assert (work().parent / "home" / "outside").exists()
+        assert (work().parent / "outside").exists()
     finally:
         house.configure(before)
