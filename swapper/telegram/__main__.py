@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EX_CONFIG = 78
 PORT = 4000
 CREDENTIALS = "swapper-telegram."
-TOKEN, KEY = f"{CREDENTIALS}token", f"{CREDENTIALS}key"
+TOKEN, KEY, CODEX_KEY = (f"{CREDENTIALS}{name}" for name in ("token", "key", "codex-key"))
 KEYS = "swapper.keys"
 """How the names of the router's begin."""
 
@@ -63,7 +63,10 @@ def main(words: list[str]) -> int:
     if words not in ([], ["check"]):
         print("usage: python3 -m swapper.telegram [check]", file=sys.stderr)
         return 64
-    journal.install(identifier="swapper-telegram")
+    if words:
+        logging.basicConfig(format="%(message)s")  # to who typed it
+    else:
+        journal.install(identifier="swapper-telegram")
     for name in ("httpx", "httpcore", "telegram"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -83,7 +86,8 @@ def main(words: list[str]) -> int:
 def _serve(settings: Settings) -> int:
     found = {name: value.decode(errors="replace").strip() for name, value in credentials.read(CREDENTIALS).items()}
     token, key = found.get(TOKEN, ""), found.get(KEY, "")
-    _redact(token, key)
+    codex_key = found.get(CODEX_KEY, key)
+    _redact(token, key, codex_key)
     if not token:
         return _refused("There is no token", START)
     handed = activation.handed()
@@ -96,7 +100,7 @@ def _serve(settings: Settings) -> int:
 
     state = Path(os.environ.get("STATE_DIRECTORY", "."))
     try:
-        asyncio.run(_run(Given(settings, token, key, known, state, sockets)))
+        asyncio.run(_run(Given(settings, token, key, codex_key, known, state, sockets)))
     except TokenRefused:
         return _refused("Telegram does not know the token that is stored", AGAIN)
     except sqlite3.Error as error:

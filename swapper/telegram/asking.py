@@ -75,11 +75,12 @@ class Questions:
         """A button was pressed; what is said to who did."""
         token, _, number = press.data.removeprefix(PRESS).rpartition(":")
         found = self._open.get(token)
-        if found is None or found.ask.reply.done():
+        choices = {str(index): option for index, option in enumerate(found.ask.options)} if found else {}
+        if found is None or found.ask.reply.done() or number not in choices:
             return CLOSED
         if press.sender != found.sender:
             return FOREIGN
-        choice = found.ask.options[int(number)]
+        choice = choices[number]
         found.ask.reply.set_result(choice)
         return choice
 
@@ -88,7 +89,8 @@ class Asking:
     """The questions of one answer."""
 
     def __init__(
-        self, delivery: Delivery, questions: Questions, lane: Lane, head: int, *, reply_to: int, sender: int
+        self, delivery: Delivery, questions: Questions, lane: Lane, head: int, *, reply_to: int, sender: int,
+        patience: float = PATIENCE,
     ) -> None:
         """Nothing is asked yet.
 
@@ -99,7 +101,9 @@ class Asking:
             head: Which update's answer it is.
             reply_to: The message that is answered; 0: none.
             sender: Who may decide.
+            patience: Seconds in which they have to.
         """
+        self._patience = patience
         self._delivery = delivery
         self._questions = questions
         self._lane = lane
@@ -164,7 +168,7 @@ class Asking:
         over = asyncio.ensure_future(self._over.wait())
         waiting: list[asyncio.Future[Any]] = [ask.reply, over]
         try:
-            await asyncio.wait(waiting, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
         finally:
             over.cancel()
         if ask.reply.done() and not ask.reply.cancelled():

@@ -67,6 +67,7 @@ class Given:
         settings: The configuration.
         token: The bot's.
         key: The router's API key, or empty.
+        codex_key: The one that Codex gets.
         keys: Those that port 4000 asks for: the router's; None where nobody made keys.
         state: The state directory.
         sockets: Port 4000.
@@ -75,6 +76,7 @@ class Given:
     settings: Settings
     token: str
     key: str
+    codex_key: str
     keys: Sequence[Known] | None
     state: Path
     sockets: Sequence[socket.socket]

@@ -79,7 +79,7 @@ async def _run(given: Given, ending: asyncio.Event) -> None:
 def _agent(given: Given, bench: Bench) -> Agent:
     """Who answers in chats."""
     if given.settings.agent == "codex":
-        return CodexAgent(bench, Codex(given.key, given.settings.codex.approval))
+        return CodexAgent(bench, Codex(given.codex_key, given.settings.codex.approval))
     return ToolAgent(bench)
 
 

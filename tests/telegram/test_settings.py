@@ -6,7 +6,7 @@ import pytest
 
 from swapper.config.errors import ConfigErrors
 from swapper.telegram.agent.choose import Wished
-from swapper.telegram.settings import Settings, Webhook, load
+from swapper.telegram.settings import Codex, Settings, Webhook, load
 
 SOURCE = Path(__file__).parents[2]
 
@@ -29,14 +29,22 @@ def test_what_is_shipped_is_the_default() -> None:
 
 def test_what_is_commented_out_is_good_too(tmp_path: Path) -> None:
     lines = (SOURCE / "config/telegram.yaml").read_text().splitlines()
-    keys = tuple(f"# {key}:" for key in ("model", "system", "history", "voice", "senses", "router", "api", "webhook"))
-    keys = (*keys, "#   You", "#   Answer")
+    names = ("model", "system", "history", "voice", "agent", "codex", "senses", "router", "api", "webhook")
+    keys = (*(f"# {name}:" for name in names), "#   You", "#   Answer")
     text = "\n".join(line.removeprefix("# ").replace("#   ", "   ") for line in lines if line.startswith(keys))
     settings = read(tmp_path, text)
     assert settings.model == "devstral"
     assert settings.system.count("\n") == 1
     assert settings.senses == Wished("asr", "vision", "tts", "nova")
+    assert (settings.agent, settings.codex) == ("tools", Codex())
     assert settings.webhook == Webhook("https://bot.example.com/telegram/updates", "/telegram/updates")
+
+
+def test_codex_may_answer(tmp_path: Path) -> None:
+    settings = read(tmp_path, "agent: codex\ncodex: {program: /opt/codex, approval: untrusted}\n")
+    assert (settings.agent, settings.codex) == ("codex", Codex("/opt/codex", "untrusted"))
+    found = mistakes(tmp_path, "agent: claude\ncodex: {approval: never, sandbox: off}\n")
+    assert [error.split(":")[0] for error in found] == ["1", "2", "2"]
 
 
 def test_nobody_is_let_in_by_an_empty_file(tmp_path: Path) -> None:

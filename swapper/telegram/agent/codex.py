@@ -10,6 +10,7 @@ chat (`base.Ask`), and refused where nobody says yes.
 import asyncio
 import base64
 import contextlib
+import json
 import logging
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -236,23 +237,36 @@ class _Turn:
 
     async def _answer(self, server: AppServer, message: Message) -> None:
         """Answer what Codex asks; what is no question for a person is declined."""
-        if message.method in _APPROVALS:
-            reply = asyncio.get_running_loop().create_future()
-            self.tell(Ask(self._question(message.method, message.params), (ALLOW, REFUSE), reply))
-            decision = "accept" if await reply == ALLOW else "decline"
+        method, params = message.method, message.params
+        if method in _APPROVALS:
+            decision = "accept" if await self._allowed(self._question(method, params)) else "decline"
             await server.reply(message, {"decision": decision})
-        elif message.method == "mcpServer/elicitation/request":
-            await server.reply(message, {"action": "decline"})
-        elif message.method == "item/permissions/requestApproval":
+        elif method == "mcpServer/elicitation/request":
+            meta = params.get("_meta") or {}
+            tool = meta.get("codex_approval_kind") == "mcp_tool_call"
+            action = "accept" if tool and await self._allowed(_tool(params, meta)) else "decline"
+            await server.reply(message, {"action": action, **({"content": {}} if action == "accept" else {})})
+        elif method == "item/permissions/requestApproval":
             await server.reply(message, {"permissions": {}})
         else:
             await server.reply(message, None)
+
+    async def _allowed(self, asked: str) -> bool:
+        reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.tell(Ask(asked, (ALLOW, REFUSE), reply))
+        return await reply == ALLOW
 
     def _question(self, method: str, params: Mapping[str, Any]) -> str:
         why = str(params.get("reason") or "")
         if method == _APPROVALS[0]:
             return question("Codex wants to run", str(params.get("command") or ""), why)
         return question("Codex wants to change", self._changes.get(params["itemId"], "files"), why)
+
+
+def _tool(params: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
+    """Of the media tools Codex asks for the one that reaches out to the internet."""
+    shown = json.dumps(meta.get("tool_params") or {}, ensure_ascii=False, indent=1)
+    return question("Codex wants to use a tool", f"{params.get('message') or ''}\n{shown}", "")
 
 
 def question(what: str, shown: str, why: str) -> str:

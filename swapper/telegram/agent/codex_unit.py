@@ -145,7 +145,7 @@ def alone(folder: Path, seen: Path, all_of_them: Path) -> None:
 
 
 def told(settings: Settings, order: Order, seen: Path) -> Sequence[str]:
-    """Codex's configuration, as `-c` takes it (developers.openai.com/codex/config-reference, …/codex/agent-approvals-security)."""
+    """Codex's configuration, as `-c` takes it (developers.openai.com/codex: "Configuration Reference")."""
     provider = {"name": "Swapper", "base_url": f"{settings.router}/v1", "wire_api": "responses"}
     tools: dict[str, str | int] = {"url": MCP, "tool_timeout_sec": 900}
     if order.key:

@@ -81,9 +81,10 @@ def write_models() -> None:
 
 def wordy(name: str) -> str:
     """A model's line for Codex, each letter of whose long instructions is a token."""
-    template, longer = MODELS / "tools.jinja", "llama.context_length=int:131072"
-    arguments = f"[--chat-template-file, {template}, --override-kv, '{longer}']"
-    return f"  {name}: {{engine: llama, model: {name}.gguf, context: 131072, concurrency: 1, gpu: 1, args: {arguments}}}\n"
+    longer = "--override-kv, 'llama.context_length=int:131072'"
+    arguments = f"[--chat-template-file, {MODELS / 'tools.jinja'}, {longer}]"
+    more = f"context: 131072, concurrency: 1, gpu: 1, args: {arguments}"
+    return f"  {name}: {{engine: llama, model: {name}.gguf, {more}}}\n"
 
 
 def call(name: str, **arguments: object) -> str:

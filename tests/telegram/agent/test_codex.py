@@ -31,6 +31,7 @@ WORK = STATE / "chats" / CHAT / "work"
 SECRET = STATE / "chats" / OTHER / "work" / "secret"
 OUTSIDE = STATE / "chats" / CHAT / "outside"
 TRIED = "Tried!"
+HOSTNAME = Path("/etc/hostname").read_text()
 ASKED = {"justification": "May I?", "sandbox_permissions": "require_escalated"}
 """In the order of the client's own schema, which is what the engine lets a model say."""
 COMMANDS: dict[str, dict[str, str]] = {
@@ -164,7 +165,7 @@ async def test_what_a_person_allows_does_not_see_other_chats(tmp_path: Path) -> 
     SECRET.write_text("secret")
     answer = await answered(tmp_path, "thief", Turn("user", "steal"), reply=ALLOW)
     assert answer.text == TRIED
-    assert (WORK / "found").read_text() == Path("/etc/hostname").read_text()
+    assert (WORK / "found").read_text() == HOSTNAME
 
 
 async def test_commands_see_no_key_and_no_other_chat(tmp_path: Path) -> None:

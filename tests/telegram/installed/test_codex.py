@@ -1,6 +1,7 @@
 """Codex in the chat: a double of its client (tests/lab/codex.py), or the real one where npm was at hand."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.telegram.installed.rig import ADA, BOB, GROUP, SERVICE, STRANGER
 REAL = os.environ.get("SWAPPER_TEST_CLIENTS_CODEX", "")
 PROGRAM, STATE = Path("/usr/local/bin/codex"), Path("/var/lib/swapper-codex")
 SOCKET = "swapper-codex.socket"
+EXPOSURE = 3.0
 ALLOWED, REFUSED = "It was to be: accept.", "It was to be: decline."
 
 
@@ -148,7 +150,7 @@ def test_nobody_else_decides(bot: Chats) -> None:
     assert question.reply_to
     assert told(bot, bot.press(question, "Allow", sender=ADA)) == asking.FOREIGN
     bot.text(ADA, "Hello!")
-    assert told(bot, bot.press(asked(bot), "Allow", sender=STRANGER)) == asking.FOREIGN
+    assert told(bot, bot.press(asked(bot), "Allow", sender=STRANGER)) == ""
     assert bot.said[question.number].buttons
     bot.press(question, "Refuse", sender=BOB)
     bot.answered(GROUP, REFUSED)
@@ -188,6 +190,13 @@ def test_codex_that_is_removed_meanwhile_is_told(bot: Chats) -> None:
     PROGRAM.unlink()
     bot.text(ADA, "Hello!")
     assert "npm install --global @openai/codex" in bot.answered(ADA, "⚠️").text
+
+
+def test_its_unit_is_exposed_little() -> None:
+    verdict = run("systemd-analyze", "security", "swapper-codex@0.service", "--no-pager").splitlines()[-1]
+    found = re.search(r"(\d+\.\d+)", verdict)
+    assert found is not None
+    assert float(found[1]) <= EXPOSURE, verdict
 
 
 # ---- the real one ----------------------------------------------------------------------------------------------------
