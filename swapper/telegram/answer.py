@@ -163,7 +163,7 @@ async def _request(office: Office, asked: Question) -> Request:
         system=conversations.setting(lane, "system") or settings.system,
         turns=conversations.turns(lane, asked.head, settings.history),
         speak=voice == "on" or (voice == "auto" and asked.spoken),
-        place=str(lane),
+        place=str(office.moves.origin(lane)),
     )
 
 

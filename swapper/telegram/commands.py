@@ -150,7 +150,7 @@ async def _new(office: Office, message: Message) -> Reply:
 async def _forget(office: Office, message: Message) -> Reply:
     office.conversations.forget(message.lane)
     try:
-        await office.workplaces.forget(str(message.lane))
+        await office.workplaces.forget(str(office.moves.origin(message.lane)))
     except UnforgottenError as error:
         _LOG.error("%s is not forgotten: %s", message.lane, error)
         return Reply("What was said is deleted, but maybe not the files that Codex made here: say /forget again later.")

@@ -13,7 +13,7 @@ from swapper.telegram.asking import CLOSED, LATE, OVER, PRESS, Asking, Questions
 from swapper.telegram.delivery import Delivery
 from swapper.telegram.incoming import Press
 from swapper.telegram.places import Lane
-from swapper.telegram.store import Database, Outbox
+from swapper.telegram.store import Database, Moves, Outbox
 from tests.lab.bot_api import TOKEN, BotApi
 
 ADA = 42
@@ -29,8 +29,8 @@ def telegram() -> Iterator[BotApi]:
 @asynccontextmanager
 async def asking(telegram: BotApi, folder: Path, questions: Questions, patience: float) -> AsyncIterator[Asking]:
     """The questions of one answer."""
-    api = Api(TOKEN, telegram.url)
     with closing(Database(folder / "bot.sqlite3")) as database:
+        api = Api(TOKEN, telegram.url, Moves(database, folder))
         await api.open()
         delivery = Delivery(api, Outbox(database))
         yield Asking(delivery, questions, Lane(ADA), HEAD, reply_to=0, sender=ADA, patience=patience)

@@ -312,6 +312,7 @@ def test_what_is_stored_of_a_group_goes_along_when_it_moves(database: Database, 
     assert (OLD.chat in people, NEW.chat in people) == (False, True)
     again = Moves(opened(), tmp_path / "files")
     assert again.lane(OLD) == NEW
+    assert (again.origin(OLD), again.origin(NEW)) == (OLD, OLD), "what others call by its name, they go on to"
     assert inbox.item(2).lane == NEW, "the next process takes it up there"
     conversations.forget(NEW)
     assert not file.exists()

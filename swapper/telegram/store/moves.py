@@ -38,6 +38,14 @@ class Moves:
         """A lane as it is called today."""
         return Lane(self.now(lane.chat), lane.topic)
 
+    def origin(self, lane: Lane) -> Lane:
+        """A lane as it was called first: for what is kept elsewhere under its name, and does not go along.
+
+        Groups have numbers closer to zero than the supergroups that they become.
+        """
+        chat = self.now(lane.chat)
+        return Lane(max((old for old, new in self._known.items() if new == chat), default=chat), lane.topic)
+
     def move(self, old: int, new: int) -> bool:
         """A chat has another number; False where that was known. Within no transaction.
 
