@@ -1,0 +1,169 @@
+"""Asking the router over its HTTP API, as any client may. For commands: quick to import, and one question at a time.
+
+Failures are a `Failure`, which says what happened and what to do about it, and has the exit status that goes with it.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swapper.ctl import FAILED, UNREACHABLE, WRONG, Failure
+
+URL = "http://127.0.0.1:8000"
+
+KEYS = Path("/etc/credstore/swapper.keys")
+"""Where an administrator keeps keys: root needs no other to look after the router."""
+
+_CONNECT = 10.0
+"""Seconds for a connection. An answer may take longer, as loading a model does."""
+
+_MOST = 64 << 20
+"""Bytes of an answer in one piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a stream: its name, empty where that is not said, and its data. A comment has the name `:`."""
+
+    name: str
+    data: str
+
+
+class Host:
+    """The router at an address."""
+
+    def __init__(self, url: str | None = None, key: str | None = None) -> None:
+        """Know where to ask.
+
+        Args:
+            url: Such as `http://127.0.0.1:8000`; None for `SWAPPER_URL`, or this machine.
+            key: An API key; None for `SWAPPER_API_KEY`, or one that root finds where the router's keys are.
+
+        Raises:
+            Failure: That is no address.
+        """
+        self.url = (url or os.environ.get("SWAPPER_URL") or URL).rstrip("/")
+        parts = urllib.parse.urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise Failure(f"{self.url} is no address", "http://127.0.0.1:8000 is one", WRONG)
+        self._parts = parts
+        self._key = key or os.environ.get("SWAPPER_API_KEY") or _admin()
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """What is at a path.
+
+        Raises:
+            Failure: There is no answer, or it is an error.
+        """
+        return self._whole("GET", path)
+
+    def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Have something done; waits for as long as that takes.
+
+        Raises:
+            Failure: Likewise.
+        """
+        return self._whole("POST", path, body)
+
+    @contextlib.contextmanager
+    def events(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Iterator[Iterator[Event]]:
+        """A stream of server-sent events (HTML Standard, 9.2), comments included.
+
+        Raises:
+            Failure: Likewise; also in the middle of the stream.
+        """
+        with self._asked(method, path, body) as answer:
+            yield _events(answer)
+
+    @contextlib.contextmanager
+    def lines(self, path: str) -> Iterator[Iterator[str]]:
+        """Lines of text, as they come.
+
+        Raises:
+            Failure: Likewise.
+        """
+        with self._asked("GET", path) as answer:
+            yield (line.decode(errors="replace").rstrip("\n") for line in answer)
+
+    def model(self, name: str, what: str = "") -> str:
+        """The path of a model, or of something below it, in the API."""
+        return f"/api/models/{urllib.parse.quote(name, safe='')}{what}"
+
+    def _whole(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
+        with self._asked(method, path, body) as answer:
+            try:
+                return json.loads(answer.read(_MOST))
+            except ValueError as error:
+                raise Failure(f"{self.url} answers what is no JSON", "is that swapper?") from error
+
+    @contextlib.contextmanager
+    def _asked(
+        self, method: str, path: str, body: Mapping[str, object] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        with contextlib.closing(kind(self._parts.netloc.rpartition("@")[2], timeout=_CONNECT)) as connection:
+            try:
+                connection.connect()
+                connection.sock.settimeout(None)
+                sent = None if body is None else json.dumps(body)
+                connection.request(method, f"{self._parts.path}{path}", sent, headers)
+                answer = connection.getresponse()
+                if answer.status != http.client.OK:
+                    raise _refused(answer.read(_MOST), answer.status)
+                yield answer
+            except (OSError, http.client.HTTPException) as error:
+                hint = "systemctl status swapper.socket swapper.service" if self.url == URL else "is that the address?"
+                raise Failure(f"the router at {self.url} cannot be asked: {error}", hint, UNREACHABLE) from error
+
+
+def _events(answer: http.client.HTTPResponse) -> Iterator[Event]:
+    name, data = "", list[str]()
+    for raw in answer:
+        line = raw.decode(errors="replace").rstrip("\r\n")
+        if not line:
+            if data:
+                yield Event(name, "\n".join(data))
+            name, data = "", []
+        elif line.startswith(":"):
+            yield Event(":", line[1:].strip())
+        elif line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+
+
+def _refused(body: bytes, status: int) -> Failure:
+    """An answer that is an error, in OpenAI's envelope or another's."""
+    try:
+        found = json.loads(body)
+        error = found.get("error", found) if isinstance(found, dict) else {}
+        if isinstance(error, str):
+            error = {"message": error}
+    except ValueError:
+        error = {"message": body.decode(errors="replace").strip()[:500]}
+    message = str(error.get("message") or f"status {status}")
+    code = error.get("code")
+    text = f"{message} [{code}]" if isinstance(code, str) else message
+    hint = str(error.get("hint") or "")
+    if status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
+        hint = hint or "set SWAPPER_API_KEY"
+    return Failure(text, hint, FAILED, tuple(map(str, error.get("journal") or ())))
+
+
+def _admin() -> str:
+    """The first admin key that stands in the file of keys, where that may be read and has one that is no digest."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in KEYS.read_text().splitlines():
+            words = line.split()
+            if len(words) == 3 and words[1] == "admin" and not words[2].startswith("sha256:"):
+                return words[2]
+    return ""
