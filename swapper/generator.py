@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from swapper import profiles
@@ -56,12 +56,8 @@ def dropin(model: Model, config: Config) -> str:
 
 
 def _resources(model: Model) -> Iterator[str]:
-    """GPUs, memory, time, network. Lists are emptied first: the templates name GPU 0."""
-    yield f"Environment=CUDA_VISIBLE_DEVICES={','.join(map(str, model.gpus))}"
-    yield "DeviceAllow="
-    nodes = [f"/dev/nvidia{index}" for index in model.gpus]
-    shared = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"] if nodes else []
-    yield from (f"DeviceAllow={node} rw" for node in (*nodes, *shared))
+    """GPUs, memory, time, network."""
+    yield from pinned(model.gpus)
     if model.memory_max is not None:
         yield f"MemoryMax={model.memory_max}"
     yield f"TimeoutStartSec={model.load_timeout:g}"
@@ -69,6 +65,15 @@ def _resources(model: Model) -> Iterator[str]:
         yield "PrivateNetwork=no"
         yield "RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK"
         yield "Environment=HF_HUB_OFFLINE=0 TRANSFORMERS_OFFLINE=0"
+
+
+def pinned(gpus: Collection[int]) -> Iterator[str]:
+    """The lines that fix a unit to GPUs. Lists are emptied first: the templates name GPU 0."""
+    yield f"Environment=CUDA_VISIBLE_DEVICES={','.join(map(str, gpus))}"
+    yield "DeviceAllow="
+    nodes = [f"/dev/nvidia{index}" for index in gpus]
+    shared = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"] if nodes else []
+    yield from (f"DeviceAllow={node} rw" for node in (*nodes, *shared))
 
 
 def _environment(model: Model, config: Config) -> Iterator[str]:
