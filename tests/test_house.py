@@ -28,7 +28,8 @@ DOWN: dict[str, frozenset[str]] = {
     "host": frozenset({"core"}),
     "simulate": frozenset({"core", "config"}),
     "telegram": frozenset({"client", "config", "host", "keys", "locality", "outside"}),
-    "ctl": frozenset({"config", "simulate", "telegram"}),
+    "weights": frozenset(),
+    "ctl": frozenset({"config", "core", "engines", "generator", "keys", "simulate", "telegram", "weights"}),
     "router": frozenset({"core", "config", "engines", "generator", "host", "keys", "locality", "outside", "profiles"}),
 }
 """Each room, and the rooms below it that it may import."""

@@ -1,0 +1,223 @@
+"""`swapperctl` as installed, by root and by an ordinary user, at a host that works and at one that does not."""
+
+import json
+import os
+import pty
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.job import house
+from tests.job.house import chat, configure, run, sentence, show, state, stream, until
+from tests.lab import media
+from tests.lab.gguf import write_model
+from tests.media.sight import EYE, write_models
+
+CONF = Path("/etc/swapper/conf.d")
+
+
+@pytest.fixture(autouse=True)
+def _conf() -> Iterator[None]:
+    yield
+    for file in CONF.glob("*.yaml"):
+        file.unlink()
+
+
+def ctl(*words: str, status: int = 0, text: str | None = None, user: str = "") -> str:
+    """Run it without a terminal; what it printed."""
+    before = ("runuser", "-u", user, "--") if user else ()
+    argv = [*before, "swapperctl", *words]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, input=text or "")
+    assert done.returncode == status, done
+    assert "\x1b" not in done.stdout + done.stderr, "colours are for terminals"
+    return done.stdout + done.stderr
+
+
+def test_a_models_day() -> None:
+    assert "3 models more, stopped" in ctl("status")
+    assert ctl("load", "first").startswith("alpha is ready (llama@alpha.service; its last load was done after ")
+    shown = ctl("status")
+    assert "swapper at http://127.0.0.1:8000: ok" in shown
+    assert "GPU 0  exclusive\n  alpha  ready  0 requests  all of it  for " in shown
+    assert "2 models more, stopped" in shown
+    assert [line.split()[:3] for line in ctl("models").splitlines()[1:]] == [
+        ["alpha", "ready", "llama"], ["beta", "stopped", "llama"], ["gamma", "stopped", "llama"],
+    ]  # fmt: skip
+    assert ctl("unload", "alpha") == "alpha is stopped\n"
+    assert state("alpha") == "stopped"
+    ctl("load", "alpha", "gamma")
+    assert sorted(ctl("unload", "--all").splitlines()) == ["alpha is stopped", "gamma is stopped"]
+
+
+def test_whoever_may_only_look_can() -> None:
+    chat("alpha")
+    for words in (("status",), ("models",), ("check",), ("diff",), ("logs", "alpha"), ("top", "--times", "1")):
+        assert ctl(*words, user="nobody"), words
+    file = str(house.MODELS / "alpha.gguf")
+    assert "this is for root" in ctl("add", file, "--name", "x", status=1, user="nobody")
+
+
+def test_figures_for_programs() -> None:
+    chat("alpha")
+    status = json.loads(ctl("status", "--json"))
+    assert (status["health"]["status"], status["gpus"][0]["residents"][0]["model"]) == ("ok", "alpha")
+    assert [model["name"] for model in json.loads(ctl("models", "--json"))] == ["alpha", "beta", "gamma"]
+    assert json.loads(ctl("load", "alpha", "--json"))["state"] == "ready"
+    answer = json.loads(ctl("chat", "alpha", "Hello!", "--json"))
+    assert answer["choices"][0]["message"]["content"] == sentence("alpha")
+    assert json.loads(ctl("top", "--times", "1", "--json"))["models"]
+    assert json.loads(ctl("check", "--json")) == {"models": 3, "errors": [], "notes": []}
+    assert json.loads(ctl("diff", "--json")) == []
+    assert json.loads(ctl("logs", "alpha", "-n", "1", "--json"))["_SYSTEMD_UNIT"] == "llama@alpha.service"
+    figures = json.loads(ctl("bench", "alpha", "--rounds", "2", "--json"))
+    assert 0 < figures["warm"] < 60
+    assert 0 < figures["cold"] < 60
+    assert [answer["tokens"] > 0 for answer in figures["answers"]] == [True, True]
+
+
+def test_a_chat_with_words_with_standard_input_and_with_a_picture(tmp_path: Path) -> None:
+    assert ctl("chat", "alpha", "Hello!") == f"{sentence('alpha')}\n"
+    assert ctl("chat", "beta", text="Hello!") == f"{sentence('beta')}\n"
+    assert sentence("alpha") in ctl("chat", "alpha", "THINK")
+    write_models()
+    configure(f"{house.BASIC}  eye: {EYE}\n")
+    (tmp_path / "a.png").write_bytes(media.png())
+    assert ctl("chat", "eye", "What is this?", str(tmp_path / "a.png")) == f"{sentence('eye')}\n"
+    (tmp_path / "a.txt").write_text("x")
+    assert "neither a picture nor a recording" in ctl("chat", "eye", "-f", str(tmp_path / "a.txt"), "?", status=2)
+
+
+def test_a_conversation_at_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(["swapperctl", "chat", "alpha"], stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        seen, heard = bytearray(), threading.Condition()
+
+        def listen() -> None:
+            while True:
+                try:
+                    data = os.read(ours, 4096)
+                except OSError:  # the other side is closed
+                    return
+                with heard:
+                    seen.extend(data)
+                    heard.notify_all()
+
+        threading.Thread(target=listen, daemon=True).start()
+        def hear(what: bytes, times: int) -> None:
+            with heard:
+                assert heard.wait_for(lambda: seen.count(what) >= times, house.PATIENCE), seen
+
+        try:
+            for number in (1, 2):
+                hear(b"> ", number)
+                os.write(ours, b"Hello!\n")
+                hear(sentence("alpha").encode(), number)
+            os.write(ours, b"\x04")
+            assert process.wait(house.PATIENCE) == 0
+        finally:
+            process.kill()
+    os.close(ours)
+
+
+def test_the_journal_of_a_model() -> None:
+    chat("alpha")
+    assert "Started" in ctl("logs", "alpha", "-n", "500")
+    assert "server" in ctl("logs", "alpha", "--url", "http://127.0.0.1:8000")
+    assert "model_not_found" in ctl("logs", "alpa", status=1)
+    with subprocess.Popen(["swapperctl", "logs", "-f", "beta"], stdout=subprocess.PIPE, text=True) as process:
+        chat("beta")
+        assert process.stdout is not None
+        assert any("Started" in line for line in process.stdout)
+        process.terminate()
+
+
+def test_what_is_wrong_is_told_with_its_place() -> None:
+    good = house.CONFIG.read_text()
+    house.CONFIG.write_text(f"{good}  delta: {{engine: lama, model: d.gguf, contex: 1}}\n")
+    said = ctl("check", status=2)
+    assert f"{house.CONFIG}:{len(good.splitlines()) + 1}: " in said
+    assert "llama" in said
+    assert "context" in said
+    assert "2 mistakes" in said
+    assert len(json.loads(ctl("check", "--json", status=2))["errors"]) == 2
+    assert "the configuration has mistakes" in ctl("diff", status=2)
+    assert "the configuration has mistakes" in ctl("apply", status=2)
+    assert chat("alpha").content == sentence("alpha")
+    house.CONFIG.write_text(f"{good}  delta: {{engine: llama, model: d.gguf}}\n")
+    assert "delta is incomplete: file /var/lib/swapper/models/d.gguf is not there" in ctl("check")
+
+
+def test_a_change_is_told_before_it_is_taken() -> None:
+    chat("alpha")
+    text = house.BASIC.replace("context: 65536", "context: 4096").replace("  beta", "  delta")
+    house.CONFIG.write_text(text.replace("gpu: 1", "gpu: 2"))
+    told = ctl("diff")
+    for line in ("~ alpha  (if it runs, ", "    context: 65536 → 4096", "+ delta", "- beta", "    gpus: [1] → [2]"):
+        assert line in told, told
+    assert state("alpha") == "ready", "nothing was changed"
+    assert ctl("apply").startswith(told)
+    assert ctl("diff") == "nothing would change\n"
+    assert [model["name"] for model in json.loads(ctl("models", "--json"))] == ["alpha", "delta", "gamma"]
+    until(lambda: state("alpha") == "stopped", "it was stopped for its new context")
+
+
+def test_a_new_users_path() -> None:
+    file = house.MODELS / "Tiny-Llama-Q4_K_M.gguf"
+    write_model(file, "I was added.")
+    try:
+        added = ctl("add", str(file))
+        assert added.startswith("tiny-llama: llama, llama, ")
+        assert added.endswith("/etc/swapper/conf.d/tiny-llama.yaml\nswapperctl chat tiny-llama 'Hello!'\n")
+        assert ctl("chat", "tiny-llama", "Hello!") == "I was added.\n"
+        assert "there is a model tiny-llama already" in ctl("add", str(file), status=2)
+        assert ctl("add", str(file), "--name", "other", "--print", "--gpu", "1") == (
+            'models:\n  "other":\n    engine: llama\n    model: "/var/lib/swapper/models/Tiny-Llama-Q4_K_M.gguf"\n'
+            "    context: 32768\n    gpu: [1]\n"
+        )
+        assert "alias 'alpha' is taken" in ctl("add", str(file), "--name", "other", "--alias", "alpha", status=2)
+        assert not (CONF / "other.yaml").exists()
+        file.chmod(0o600)
+        assert f"chmod a+r {file}" in ctl("add", str(file), "--name", "other", status=1)
+        file.write_bytes(b"GGUF")
+        assert "is no GGUF file, or not all there" in ctl("add", str(file), "--name", "other", status=2)
+    finally:
+        file.unlink()
+
+
+def test_a_pin_that_counts_and_is_taken_back() -> None:
+    chat("alpha")
+    assert ctl("pin", "first", "3").endswith("alpha: GPU 3 (/etc/systemd/system/llama@alpha.service.d/60-pin.conf)\n")
+    try:
+        assert chat("alpha").content == sentence("alpha")
+        assert "CUDA_VISIBLE_DEVICES=3" in show("llama@alpha.service", "Environment")
+        assert "/dev/nvidia3 rw" in show("llama@alpha.service", "DeviceAllow")
+        assert json.loads(ctl("models", "--json"))[0]["gpus"] == [3]
+    finally:
+        assert ctl("pin", "alpha", "--back").endswith("alpha: GPU 0\n")
+    chat("alpha")
+    assert json.loads(ctl("models", "--json"))[0]["gpus"] == [0]
+    assert "is it alpha?" in ctl("pin", "alpa", "1", status=2)
+
+
+def test_what_cannot_be_done_says_why_and_ends_so() -> None:
+    assert "[model_not_found]" in ctl("load", "nobody", status=1)
+    assert "say which models, or --all" in ctl("unload", status=2)
+    assert "is no address" in ctl("status", "--url", "nonsense", status=2)
+    run("systemctl", "stop", "swapper.socket", "swapper.service")
+    try:
+        assert "systemctl status swapper.socket" in ctl("status", status=3)
+        assert "Started" in ctl("logs", "alpha", "-n", "500"), "the journal needs no router"
+    finally:
+        run("systemctl", "start", "swapper.socket")
+    file = house.write_gguf("alpha")
+    file.write_bytes(b"nothing")
+    said = ctl("load", "alpha", status=1)
+    file.unlink()
+    assert "[model_failed]" in said
+    assert "gguf" in said, "the journal's last lines"
+    with stream("beta"):
+        assert "1 request" in ctl("status")
