@@ -264,9 +264,8 @@ class _Turn:
 
 
 def _tool(params: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
-    """Of the media tools Codex asks for the one that reaches out to the internet."""
     shown = json.dumps(meta.get("tool_params") or {}, ensure_ascii=False, indent=1)
-    return question("Codex wants to use a tool", f"{params.get('message') or ''}\n{shown}", "")
+    return question(f"Codex wants to use {meta.get('tool_name') or 'a tool'} of {params.get('serverName')}", shown, "")
 
 
 def question(what: str, shown: str, why: str) -> str:

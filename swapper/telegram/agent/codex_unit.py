@@ -163,6 +163,8 @@ def told(settings: Settings, order: Order, seen: Path) -> Sequence[str]:
         "shell_environment_policy.set": {"HOME": str(seen / WORK)},
         **{f"model_providers.swapper.{name}": value for name, value in provider.items()},
         **{f"mcp_servers.swapper.{name}": value for name, value in tools.items()},
+        # The only one that reaches out to the internet, to which a page's address could carry the chat's files.
+        "mcp_servers.swapper.tools.fetch_page.approval_mode": "prompt",
         **({"model_context_window": order.context} if order.context else {}),
     }
     return [f"{name}={_toml(value)}" for name, value in found.items()]

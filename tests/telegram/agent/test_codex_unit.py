@@ -19,6 +19,7 @@ def test_it_is_told_where_models_and_tools_are_and_what_commands_may() -> None:
     assert found["model_context_window"] == 4096
     assert found["model_providers"]["swapper"]["base_url"] == "http://gpu.example:8000/v1"
     assert found["mcp_servers"]["swapper"]["url"] == "http://127.0.0.1:4000/mcp"
+    assert found["mcp_servers"]["swapper"]["tools"] == {"fetch_page": {"approval_mode": "prompt"}}
     assert found["sandbox_mode"] == "workspace-write"
     assert found["sandbox_workspace_write"] == {"network_access": False}
     assert found["shell_environment_policy"]["set"] == {"HOME": "/var/lib/swapper-codex/chat/work"}

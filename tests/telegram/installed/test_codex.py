@@ -15,6 +15,7 @@ from tests.job.house import journal, run, sentence, show, until
 from tests.lab import codex
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats, Said
+from tests.lab.namespaces import Namespaces
 from tests.telegram.agent.rig import wordy
 from tests.telegram.installed import rig
 from tests.telegram.installed.rig import ADA, BOB, GROUP, SERVICE, STRANGER
@@ -22,7 +23,9 @@ from tests.telegram.installed.rig import ADA, BOB, GROUP, SERVICE, STRANGER
 REAL = os.environ.get("SWAPPER_TEST_CLIENTS_CODEX", "")
 PROGRAM, STATE = Path("/usr/local/bin/codex"), Path("/var/lib/swapper-codex")
 SOCKET = "swapper-codex.socket"
-EXPOSURE = 3.0
+KEYS, KEY = Path("/etc/credstore/swapper.keys"), Path("/etc/credstore/swapper-telegram.key")
+BOTS_KEY = "k" * 32
+EXPOSURE = 2.5
 ALLOWED, REFUSED = "It was to be: accept.", "It was to be: decline."
 
 
@@ -54,12 +57,12 @@ def started(telegram: BotApi, more: str = "") -> Chats:
     return telegram.chats
 
 
-def asked(chats: Chats, chat: int = ADA, count: int = 1) -> Said:
+def asked(chats: Chats, chat: int = ADA, wants: str = "wants to run") -> Said:
     """Wait for a question that is open."""
     def found() -> list[Said]:
-        return [said for said in chats.all(chat) if "wants to run" in said.text and said.buttons]
+        return [said for said in chats.all(chat) if wants in said.text and said.buttons]
 
-    chats.wait(lambda: len(found()) >= count, "Codex asks")
+    chats.wait(lambda: bool(found()), "Codex asks")
     return found()[-1]
 
 
@@ -144,6 +147,18 @@ def test_a_button_decides(bot: Chats, button: str, verdict: str, answer: str) ->
     assert not work().parent.exists()
 
 
+def test_what_could_not_be_forgotten_is_told(bot: Chats) -> None:
+    bot.text(ADA, "plain")
+    bot.answered(ADA, "Plain.")
+    run("systemctl", "stop", SOCKET)
+    bot.text(ADA, "/forget")
+    bot.answered(ADA, "maybe not the files")
+    run("systemctl", "start", SOCKET)
+    bot.text(ADA, "/forget")
+    bot.answered(ADA, "Everything of this chat is deleted")
+    assert not work().parent.exists()
+
+
 def test_nobody_else_decides(bot: Chats) -> None:
     bot.text(GROUP, "@swapper_test_bot Hello!", sender=BOB)
     question = asked(bot, GROUP)
@@ -201,8 +216,10 @@ def test_its_unit_is_exposed_little() -> None:
 
 # ---- the real one ----------------------------------------------------------------------------------------------------
 
+real = pytest.mark.skipif(not REAL, reason="it is not here: run tests/run --clients")
 
-@pytest.mark.skipif(not REAL, reason="it is not here: run tests/run --clients")
+
+@real
 def test_the_real_client_answers_in_the_chat_and_asks_there(telegram: BotApi) -> None:
     clients.write_models()
     leaves = {"justification": "May I?", "sandbox_permissions": "require_escalated"}
@@ -224,3 +241,33 @@ def test_the_real_client_answers_in_the_chat_and_asks_there(telegram: BotApi) ->
         assert (work().parent / "outside").exists()
     finally:
         house.configure(before)
+
+
+@real
+@pytest.mark.parametrize("keys", ["", f"bot inference {BOTS_KEY}\n"])
+def test_the_real_client_has_the_media_tools_by_mcp(telegram: BotApi, keys: str) -> None:
+    if keys:
+        KEYS.write_text(keys)
+        KEY.write_text(BOTS_KEY)
+    try:
+        with Namespaces("mcp__swapper", "models_status", {}).serving() as url:
+            chats = started(telegram, f"router: {url}\ncodex: {{program: {REAL}}}\n")
+            chats.text(ADA, "What is there?")
+            assert "alpha (also first):" in chats.answered(ADA, "alpha").text
+        assert not any(said.buttons for said in chats.all(ADA))
+    finally:
+        for file in (KEYS, KEY):
+            file.unlink(missing_ok=True)
+
+
+@real
+def test_the_real_client_asks_before_it_reads_a_page(telegram: BotApi) -> None:
+    address = "http://127.0.0.1:8000/x?secret"
+    with Namespaces("mcp__swapper", "fetch_page", {"url": address}).serving() as url:
+        chats = started(telegram, f"router: {url}\ncodex: {{program: {REAL}}}\n")
+        chats.text(ADA, "Read it!")
+        question = asked(chats, wants="wants to use fetch_page")
+        assert address in question.formatted("pre")[0]
+        chats.press(question, "Allow")
+        chats.answered(ADA, "not on the public internet")
+        settled(chats, question, "✅ Allow")
