@@ -60,11 +60,11 @@ class CodexAgent:
     """Answers by Codex."""
 
     def __init__(self, bench: Bench, codex: Codex, limits: Limits | None = None) -> None:
-        """Know how it is run.
+        """Know how it is asked.
 
         Args:
-            bench: Hears, sees and speaks; its folder is for chats that have none.
-            codex: How it is run.
+            bench: Hears, sees and speaks.
+            codex: How it is asked.
             limits: Of one answer; of its steps and tokens Codex takes care itself.
         """
         self._bench = bench

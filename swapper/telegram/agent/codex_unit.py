@@ -9,6 +9,7 @@ mount_namespaces(7): who has no capability out there cannot take that off again)
 What Codex is told stands in the configuration, and not in the order: the bot cannot have it run anything else.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -26,8 +27,8 @@ from swapper.telegram.settings import Settings, load
 CHATS, CHAT = "chats", "chat"
 """In the state directory: each chat's own, and where one process sees its chat's."""
 
-HOME, WORK = "home", "work"
-"""In a chat's directory: Codex's own things, which are in memory and end with it, and the chat's files, which stay."""
+HOME, WORK, LOCK = "home", "work", "lock"
+"""In a chat's directory: Codex's own things, which are in memory and end with it; the chat's files; what holds it."""
 
 MCP = "http://127.0.0.1:4000/mcp"
 LONGEST_ORDER = 4096
@@ -118,14 +119,19 @@ def become(program: str, settings: Settings, order: Order, holding: int) -> Neve
 
 
 def hold(folder: Path) -> int:
-    """Make a chat's directory, and wait until nothing else works in it; what holds it, as long as it is open."""
+    """Make a chat's directory, and wait until nothing else works in it; what holds it, as long as it is open.
+
+    That is a file, since whatever has the directory open can go up from it to all the others, wherever it is mounted.
+    """
     while True:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_DIRECTORY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat()):
-            return descriptor
-        os.close(descriptor)  # somebody had it deleted meanwhile
+        lock = folder / LOCK
+        with contextlib.suppress(FileNotFoundError):  # somebody has it deleted right now
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if lock.exists() and os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+            os.close(descriptor)
 
 
 def alone(folder: Path, seen: Path, all_of_them: Path) -> None:

@@ -38,7 +38,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "maker": {"cmd": "touch made"},
     "breaker": {"cmd": "touch ../outside"},
     "asker": {"cmd": "touch ../outside", **ASKED},
-    "thief": {"cmd": "cat ../../chats/*/work/secret /etc/hostname >found", **ASKED},
+    "thief": {"cmd": "cat ../../chats/*/work/secret /proc/*/fd/*/../*/work/secret /etc/hostname >found", **ASKED},
     "snoop": {"cmd": "cat /proc/*/environ ../../chats/*/work/secret >found"},
     "reader": {"cmd": "cp note.txt copied"},
     "dialer": {"cmd": "python3 -c 'import socket; socket.socket()' 2>error"},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swapper.telegram.agent.codex import question
-from swapper.telegram.agent.codex_unit import KEY, Order, environment, hold, told
+from swapper.telegram.agent.codex_unit import KEY, LOCK, Order, environment, hold, told
 from swapper.telegram.settings import Settings
 
 SEEN = Path("/var/lib/swapper-codex/chat")
@@ -54,7 +54,7 @@ def test_an_order_names_nothing_but_a_chat(chat: str | None) -> None:
 def test_one_at_a_time_works_in_a_directory(tmp_path: Path) -> None:
     folder = tmp_path / "chats" / "42"
     holding = hold(folder)
-    other = os.open(folder, os.O_DIRECTORY)
+    other = os.open(folder / LOCK, os.O_RDWR)
     with pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(holding)
