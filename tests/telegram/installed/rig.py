@@ -2,14 +2,16 @@
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.job import house
-from tests.job.house import journal, run, show, until
+from tests.job.house import ask, journal, main_pid, run, show, until
 from tests.lab.bot_api import TOKEN, BotApi
 
 ADA, BOB, STRANGER, GROUP = 42, 43, 66, -1001
@@ -70,6 +72,18 @@ def running(more: str = "") -> Iterator[BotApi]:
     finally:
         clean()
         CONFIG.write_text(before)
+
+
+@contextlib.contextmanager
+def standing_still(model: str) -> Iterator[None]:
+    """A load that has begun to read goes no further for a while, however fast this machine is."""
+    until(lambda: bool(ask("GET", f"/api/models/{model}").json["progress"]), f"{model} is being loaded")
+    process = main_pid(f"llama@{model}.service")
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 def words() -> str:

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from swapper.telegram.__main__ import START, STORE
+from tests.bench.memory import Held
 from tests.bench.telegram import fill
-from tests.job.house import journal, run, sentence, show, until
+from tests.job.house import journal, main_pid, run, sentence, show, until
 from tests.lab.bot_api import TOKEN, BotApi
 from tests.lab.bot_chats import Chats
 from tests.telegram.installed import rig
@@ -106,14 +107,8 @@ def test_idle_it_takes_little_memory(telegram: BotApi, stored: int) -> None:
     telegram.chats.text(ADA, "Hello!")
     telegram.chats.answered(ADA, sentence("alpha"))
     until(lambda: '"waiting": 0' in rig.get("/health")[1], "it has nothing to do")
-    held = {"MemoryCurrent": int(show(SERVICE, "MemoryCurrent")) / 2**20, "VmRSS": resident() / 2**20}
-    print(held)
-    assert max(held.values()) <= IDLE_MIB, held
-
-
-def resident() -> int:
-    """Bytes of its main process."""
-    status = run("cat", f"/proc/{show(SERVICE, 'MainPID')}/status")
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) << 10
+    held = {"Rss": Held.by(main_pid(SERVICE)).rss}
+    if (current := show(SERVICE, "MemoryCurrent")).isdecimal():  # where there is a memory controller
+        held["MemoryCurrent"] = int(current)
+    print({name: f"{size / 2**20:.1f} MiB" for name, size in held.items()})
+    assert max(held.values()) <= IDLE_MIB << 20, held

@@ -177,8 +177,10 @@ def test_a_swap_in_the_middle_of_a_dialogue_tells_how_far_it_is(chats: Chats) ->
     assert not knows(chats.answered(ADA, sentence("keen")))
     choose(chats, "heavy")
     say(chats)
+    far = re.compile(r"⏳ heavy is loading, \d+ %")
+    with rig.standing_still("heavy"):
+        chats.wait(lambda: any(far.search(draft) for _, draft in chats.drafts), "it is shown")
     assert knows(chats.answered(ADA, sentence("heavy")))
-    assert any(re.search(r"⏳ heavy is loading, \d+ %", draft) for _, draft in chats.drafts), chats.drafts
     choose(chats, "keen")
     chats.text(ADA, LATER)
     assert knows(chats.answered(ADA, sentence("keen"), count=2)), "it is told what another model was told"
