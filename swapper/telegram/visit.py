@@ -4,6 +4,7 @@ The directory belongs to the bot, so nothing in it is trusted: root becomes the 
 good. The bot asks its database at every update who is let in, and so learns of it with the next one.
 """
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from swapper.config.errors import ConfigErrors
 from swapper.telegram import settings
+from swapper.telegram.agent.base import UnforgottenError, Workplaces
+from swapper.telegram.agent.codex_server import CodexPlaces
 from swapper.telegram.pairing import STATE
 from swapper.telegram.store import DATABASE, FILES, Conversations, Database, Moves, People, Person
 
@@ -27,26 +30,37 @@ def people(state: Path = STATE) -> Sequence[Person]:
         return People(database, state).all()
 
 
-def remove(number: int, *, forget: bool, state: Path = STATE) -> bool:
+def remove(number: int, *, forget: bool, state: Path = STATE, workplaces: Workplaces | None = None) -> bool:
     """Take back that somebody was let in; whether anything was there to be taken back.
 
     Args:
         number: A user's (above zero) or a group's (below).
         forget: Delete what was said in that chat, and what was set there.
         state: The state directory.
+        workplaces: Where an agent works for that chat; None for Codex's.
 
     Raises:
-        OSError: As above.
+        OSError: As above, or not all of it could be deleted.
     """
     with _database(state) as database:
         known = People(database, state).remove(number)
         if forget:
-            conversations = Conversations(database, state / FILES, Moves(database, state / FILES))
+            moves = Moves(database, state / FILES)
+            conversations = Conversations(database, state / FILES, moves)
             lanes = conversations.lanes(number)
             for lane in lanes:
                 conversations.forget(lane)
+            asyncio.run(_forget(workplaces or CodexPlaces(), [str(moves.origin(lane)) for lane in lanes]))
             known = known or bool(lanes)
         return known
+
+
+async def _forget(workplaces: Workplaces, places: Sequence[str]) -> None:
+    try:
+        for place in places:
+            await workplaces.forget(place)
+    except UnforgottenError as error:
+        raise OSError(f"what was said is deleted, but maybe not the files that Codex made there: {error}") from error
 
 
 def named() -> frozenset[int]:

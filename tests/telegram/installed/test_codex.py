@@ -159,6 +159,14 @@ def test_what_could_not_be_forgotten_is_told(bot: Chats) -> None:
     assert not work().parent.exists()
 
 
+def test_who_is_let_out_is_forgotten_there_too(bot: Chats) -> None:
+    bot.text(ADA, "plain")
+    bot.answered(ADA, "Plain.")
+    assert work().parent.exists()
+    run("swapperctl", "telegram", "remove", str(ADA), "--forget", check=False)
+    assert not work().parent.exists()
+
+
 def test_nobody_else_decides(bot: Chats) -> None:
     bot.text(GROUP, "@swapper_test_bot Hello!", sender=BOB)
     question = asked(bot, GROUP)
