@@ -115,7 +115,7 @@ _image_build() {  # RECIPE TARGET
     fetch=$(sed -n 's/^fetch //p' <<<"$1")
     # How this host reaches its mirror (proxy, retries, clock) holds for the image too; what it indexes does not.
     apt-config dump | grep -E '^(Acquire::(https?|ftp|Retries|Check-|Max-|Min-|ForceIP|By-Hash|PDiffs)|APT::Sandbox)' >"$aptconf" || true
-    rm -rf "$staging"
+    _remove_leftover "$staging"
     mkdir "$staging"
     if compgen -G '/etc/apt/auth.conf*' >/dev/null; then
         # shellcheck disable=SC2016  # mmdebstrap expands it
@@ -160,7 +160,18 @@ _remove_old_images() {  # NAME
         if flock --nonblock "$lock"; then rm -rf "$old"; fi
         exec {lock}<&-
     done
-    rm -rf "$CACHE"/images/.new-* "$CACHE"/images/.apt-*
+    for old in "$CACHE"/images/.new-* "$CACHE"/images/.apt-*; do
+        kill -0 "${old##*-}" 2>/dev/null || _remove_leftover "$old"
+    done
+}
+
+# A build that was killed leaves /proc, /sys and /dev mounted, and those are the host's.
+_remove_leftover() {  # PATH
+    local place
+    while IFS= read -r place; do
+        umount --lazy "$place"
+    done < <(findmnt --raw --noheadings --output TARGET | grep --fixed-strings "$1/" | sort --reverse)
+    rm -rf --one-file-system "$1"
 }
 
 # ---- machines ------------------------------------------------------------------------------------------------------
