@@ -6,6 +6,7 @@ the file takes the model away.
 
 import argparse
 import json
+import os
 import re
 import shlex
 import stat
@@ -109,7 +110,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry it out; returns the exit status."""
     config = _configuration()
-    paths = _models(options.path.absolute())
+    paths = _models(Path(os.path.abspath(options.path)))  # noqa: PTH100 - without "..", and with links as they are
     if len(paths) > 1 and (options.name or options.alias):
         raise Failure(f"there are {len(paths)} models in {options.path}", "one name is for one file", WRONG)
     entries = [_entry(path, config, options) for path in paths]

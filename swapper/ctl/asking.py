@@ -17,14 +17,11 @@ from swapper.ctl import FAILED, UNREACHABLE, WRONG, Failure
 
 URL = "http://127.0.0.1:8000"
 
-KEYS = Path("/etc/credstore/swapper.keys")
+KEYS, ENCRYPTED = Path("/etc/credstore/swapper.keys"), Path("/etc/credstore.encrypted/swapper.keys")
 """Where an administrator keeps keys: root needs no other to look after the router."""
 
 _CONNECT = 10.0
 """Seconds for a connection. An answer may take longer, as loading a model does."""
-
-_MOST = 64 << 20
-"""Bytes of an answer in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ class Host:
             Failure: Likewise; also in the middle of the stream.
         """
         with self._asked(method, path, body) as answer:
-            yield _events(answer)
+            yield _events(self._read(answer))
 
     @contextlib.contextmanager
     def lines(self, path: str) -> Iterator[Iterator[str]]:
@@ -89,7 +86,7 @@ class Host:
             Failure: Likewise.
         """
         with self._asked("GET", path) as answer:
-            yield (line.decode(errors="replace").rstrip("\n") for line in answer)
+            yield (line.rstrip("\n") for line in self._read(answer))
 
     def model(self, name: str, what: str = "") -> str:
         """The path of a model, or of something below it, in the API."""
@@ -98,7 +95,7 @@ class Host:
     def _whole(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
         with self._asked(method, path, body) as answer:
             try:
-                return json.loads(answer.read(_MOST))
+                return json.loads("".join(self._read(answer)))
             except ValueError as error:
                 raise Failure(f"{self.url} answers what is no JSON", "is that swapper?") from error
 
@@ -117,18 +114,29 @@ class Host:
                 sent = None if body is None else json.dumps(body)
                 connection.request(method, f"{self._parts.path}{path}", sent, headers)
                 answer = connection.getresponse()
-                if answer.status != http.client.OK:
-                    raise _refused(answer.read(_MOST), answer.status)
-                yield answer
             except (OSError, http.client.HTTPException) as error:
-                hint = "systemctl status swapper.socket swapper.service" if self.url == URL else "is that the address?"
-                raise Failure(f"the router at {self.url} cannot be asked: {error}", hint, UNREACHABLE) from error
+                raise self._away(error) from error
+            if answer.status != http.client.OK:
+                raise _refused("".join(self._read(answer)), answer.status)
+            yield answer
+
+    def _read(self, answer: http.client.HTTPResponse) -> Iterator[str]:
+        """Lines of an answer. What goes wrong with who takes them is none of this."""
+        try:
+            for line in answer:
+                yield line.decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> Failure:
+        hint = "systemctl status swapper.socket swapper.service" if self.url == URL else "is that the address?"
+        return Failure(f"the router at {self.url} cannot be asked: {error}", hint, UNREACHABLE)
 
 
-def _events(answer: http.client.HTTPResponse) -> Iterator[Event]:
+def _events(lines: Iterator[str]) -> Iterator[Event]:
     name, data = "", list[str]()
-    for raw in answer:
-        line = raw.decode(errors="replace").rstrip("\r\n")
+    for raw in lines:
+        line = raw.rstrip("\r\n")
         if not line:
             if data:
                 yield Event(name, "\n".join(data))
@@ -141,7 +149,7 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[Event]:
             data.append(line[5:].removeprefix(" "))
 
 
-def _refused(body: bytes, status: int) -> Failure:
+def _refused(body: str, status: int) -> Failure:
     """An answer that is an error, in OpenAI's envelope or another's."""
     try:
         found = json.loads(body)
@@ -149,7 +157,7 @@ def _refused(body: bytes, status: int) -> Failure:
         if isinstance(error, str):
             error = {"message": error}
     except ValueError:
-        error = {"message": body.decode(errors="replace").strip()[:500]}
+        error = {"message": body.strip()[:500]}
     message = str(error.get("message") or f"status {status}")
     code = error.get("code")
     text = f"{message} [{code}]" if isinstance(code, str) else message
@@ -160,10 +168,21 @@ def _refused(body: bytes, status: int) -> Failure:
 
 
 def _admin() -> str:
-    """The first admin key that stands in the file of keys, where that may be read and has one that is no digest."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in KEYS.read_text().splitlines():
-            words = line.split()
-            if len(words) == 3 and words[1] == "admin" and not words[2].startswith("sha256:"):
-                return words[2]
+    """The first admin key that stands in the files of keys, where they may be read and have one that is no digest."""
+    for read in (KEYS.read_text, _decrypted):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            for line in read().splitlines():
+                words = line.split()
+                if len(words) == 3 and words[1] == "admin" and not words[2].startswith("sha256:"):
+                    return words[2]
     return ""
+
+
+def _decrypted() -> str:
+    """The keys that are encrypted at rest, for root (systemd-creds(1))."""
+    if os.geteuid() != 0 or not ENCRYPTED.exists():
+        return ""
+    import subprocess  # noqa: PLC0415 - for the few who encrypt; costs every start otherwise
+
+    words = ["systemd-creds", "decrypt", f"--name={KEYS.name}", str(ENCRYPTED), "-"]
+    return subprocess.run(words, check=False, capture_output=True, text=True).stdout

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from swapper.config import ConfigErrors, Model, load
+from swapper.config.vocabulary import ENGINES
 from swapper.ctl import WRONG, Failure
 from swapper.ctl.add import gpus
 from swapper.ctl.apply import take
@@ -34,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
     if options.back == (options.gpu is not None):
         raise Failure("say a GPU, or --back", status=WRONG)
     model = _model(options.model)
+    if not ENGINES[model.engine].on_gpu:
+        raise Failure(f"{model.name} runs on the CPU: {model.engine} needs no GPU", status=WRONG)
     file = UNITS / f"{model.unit}.d" / DROPIN
     try:
         if options.back:

@@ -1,6 +1,7 @@
 """`swapperctl top`: the screen of `status`, again and again, as things change."""
 
 import argparse
+import contextlib
 import json
 import queue
 import sys
@@ -30,18 +31,21 @@ def run(options: argparse.Namespace) -> int:
     """Carry it out; returns the exit status."""
     host, style = Host(options.url), Style()
     changed: queue.SimpleQueue[None] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(host, changed), daemon=True).start()
+    threading.Thread(target=_listen, args=(host, changed, options.interval), daemon=True).start()
     shown = style.terminal and not options.json
     if shown:
         print(_OTHER, end="")
     try:
-        looks = 0
-        while True:
-            _look(host, style, as_json=options.json)
-            looks += 1
-            if looks == options.times:
-                return 0
+        _look(host, style, as_json=options.json)
+        looks = 1
+        while looks != options.times:
             _pause(changed, options.interval)
+            try:
+                _look(host, style, as_json=options.json)
+            except Failure as failure:  # such as while it is restarted
+                print(f"{_CLEAR_LINE if shown else ''}{failure}", file=sys.stderr, flush=True)
+            looks += 1
+        return 0
     finally:
         if shown:
             print(_BACK, end="", flush=True)
@@ -71,12 +75,11 @@ def _pause(changed: "queue.SimpleQueue[None]", seconds: float) -> None:
         pass
 
 
-def _listen(host: Host, changed: "queue.SimpleQueue[None]") -> None:
+def _listen(host: Host, changed: "queue.SimpleQueue[None]", pause: float) -> None:
     """Hear of changes. A router that is away is for the looks to tell."""
-    try:
-        with host.events("GET", "/api/events") as events:
+    while True:
+        with contextlib.suppress(Failure), host.events("GET", "/api/events") as events:
             for event in events:
                 if event.name != ":":
                     changed.put(None)
-    except Failure:
-        pass
+        time.sleep(pause)

@@ -17,6 +17,7 @@ from tests.lab.gguf import write_model
 from tests.media.sight import EYE, write_models
 
 CONF = Path("/etc/swapper/conf.d")
+KEYS, ENCRYPTED = Path("/etc/credstore/swapper.keys"), Path("/etc/credstore.encrypted/swapper.keys")
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +202,44 @@ def test_a_pin_that_counts_and_is_taken_back() -> None:
     chat("alpha")
     assert json.loads(ctl("models", "--json"))[0]["gpus"] == [0]
     assert "is it alpha?" in ctl("pin", "alpa", "1", status=2)
+    configure(f"{house.BASIC}  voice: {{engine: speech}}\n")
+    assert "runs on the CPU" in ctl("pin", "voice", "1", status=2)
+
+
+def test_root_needs_no_key_and_others_do() -> None:
+    KEYS.parent.mkdir(mode=0o700, exist_ok=True)
+    KEYS.write_text("alice inference 0123456789abcdef\nops admin fedcba9876543210\n")
+    KEYS.chmod(0o600)
+    run("systemctl", "restart", "swapper.service")
+    try:
+        assert "swapper at" in ctl("status")
+        assert "set SWAPPER_API_KEY" in ctl("status", status=1, user="nobody") or "Authorization" in ctl(
+            "status", status=1, user="nobody"
+        )
+        KEYS.rename(KEYS.with_suffix(".plain"))
+        run("systemd-creds", "encrypt", "--name=swapper.keys", str(KEYS.with_suffix(".plain")), str(ENCRYPTED))
+        assert "swapper at" in ctl("status"), "encrypted at rest"
+    finally:
+        for file in (KEYS, KEYS.with_suffix(".plain"), ENCRYPTED):
+            file.unlink(missing_ok=True)
+        run("systemctl", "restart", "swapper.service")
+
+
+def test_who_reads_no_further_is_no_failure() -> None:
+    chat("alpha")
+    for command in ("logs alpha --url http://127.0.0.1:8000", "models", "top --times 2"):
+        said = run("bash", "-c", f"swapperctl {command} | head -n 1 >/dev/null; echo ${{PIPESTATUS[0]}}")
+        assert said == "0\n", (command, said)
+
+
+def test_top_goes_on_over_a_restart() -> None:
+    with subprocess.Popen(["swapperctl", "top", "--json", "--interval", "0.2"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        run("systemctl", "restart", "swapper.service")
+        chat("beta")
+        assert any(b'"model": "beta"' in line for line in process.stdout), "it shows what is there now"
+        process.kill()
 
 
 def test_what_cannot_be_done_says_why_and_ends_so() -> None:

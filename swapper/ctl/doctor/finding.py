@@ -2,7 +2,7 @@
 
 import enum
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SECONDS = 30.0
@@ -62,5 +62,13 @@ def said(*argv: str) -> Said:
 
 def shown(unit: str, *properties: str) -> Mapping[str, str]:
     """Properties of a unit, as systemd has them."""
-    text = said("systemctl", "show", unit, *(f"--property={name}" for name in properties)).text
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return each([unit], *properties)[unit]
+
+
+def each(units: Sequence[str], *properties: str) -> Mapping[str, Mapping[str, str]]:
+    """Properties of units, by one question for all; a paragraph of the answer is a unit's."""
+    if not units:
+        return {}
+    text = said("systemctl", "show", *units, *(f"--property={name}" for name in properties)).text
+    parts = [dict(line.split("=", 1) for line in part.splitlines() if "=" in line) for part in text.split("\n\n")]
+    return dict(zip(units, [*parts, *({} for _ in units)], strict=False))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swapper.config import Config, Model
-from swapper.ctl.doctor.finding import Finding, Grade, shown
+from swapper.ctl.doctor.finding import Finding, Grade, each
 from swapper.ctl.terminal import plural, size
 from swapper.engines import ENGINES
 
@@ -42,8 +42,9 @@ def _closed(file: Path) -> bool:
 
 def overridden(config: Config) -> Iterator[Finding]:
     """Drop-ins and masks that count more than the configuration: no mistake, if somebody meant it."""
+    units = each([model.unit for model in config.models], "LoadState", "DropInPaths")
     for model in config.models:
-        found = shown(model.unit, "LoadState", "DropInPaths", "NeedDaemonReload")
+        found = units[model.unit]
         if found.get("LoadState") == "masked":
             mend = f"systemctl unmask {model.unit}"
             yield Finding(Grade.NOTE, f"{model.unit} is masked: {model.name} is disabled", mend)
@@ -58,8 +59,9 @@ def overridden(config: Config) -> Iterator[Finding]:
 
 def failed(config: Config) -> Iterator[Finding]:
     """Units whose last start failed."""
+    units = each([model.unit for model in config.models], "ActiveState", "Result", "StatusText")
     for model in config.models:
-        found = shown(model.unit, "ActiveState", "Result", "StatusText")
+        found = units[model.unit]
         if found.get("ActiveState") == "failed":
             text = f": {found['StatusText']}" if found.get("StatusText") else ""
             yield Finding(Grade.WRONG, f"{model.name} has failed ({found.get('Result')}){text}",
