@@ -25,6 +25,7 @@ from swapper.telegram.api import Api, Flooded, NotSent, Refused, Unsure
 from swapper.telegram.catalog import Catalog
 from swapper.telegram.delivery import Delivery
 from swapper.telegram.desk import Desk
+from swapper.telegram.ending import end, firmly
 from swapper.telegram.incoming import Me
 from swapper.telegram.intake import Intake
 from swapper.telegram.media import Collector
@@ -125,7 +126,7 @@ class Bot:
 
     async def work(self) -> None:
         """Connect to Telegram, take up what an earlier process left, and take in what comes."""
-        me = await self._connect()
+        me = await firmly(self._connect())
         office = self._office(me)
         desk = Desk(office)
         intake = Intake(office, desk)
@@ -133,9 +134,13 @@ class Bot:
             self._intake.set_result(intake)
             desk.resume()
             self.settled.set()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(desk.refused())
-                group.create_task(self._listen(intake))
+            working = [asyncio.create_task(desk.refused()), asyncio.create_task(self._listen(intake))]
+            try:
+                done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                await end(working)
         finally:
             await desk.close()
 

@@ -14,6 +14,7 @@ from swapper.telegram.access import Strangers
 from swapper.telegram.answer import Question
 from swapper.telegram.api import Flooded, NotSent, Refused, TokenRefused, Unsure
 from swapper.telegram.catalog import NoModels
+from swapper.telegram.ending import end
 from swapper.telegram.incoming import Message, Press, together
 from swapper.telegram.office import Office, Running
 from swapper.telegram.places import Lane
@@ -97,10 +98,7 @@ class Desk:
 
     async def close(self) -> None:
         """Leave everything to the next process, but for what is on its way to Telegram right now."""
-        tasks = [*self._lanes.values(), *self._express]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([*self._lanes.values(), *self._express])
         await self._office.delivery.close(GRACE)
 
     # ---- one after the other -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from swapper.telegram.agent.base import Ask, Event, Progress, Text, Thinking
 from swapper.telegram.api import Api, ApiTrouble, Flooded, Refused
 from swapper.telegram.delivery import Delivery
+from swapper.telegram.ending import end
 from swapper.telegram.pacing import DRAFT
 from swapper.telegram.places import Lane
 from swapper.telegram.store import Uncertain
@@ -106,9 +107,7 @@ class Live:
 
     async def abandon(self) -> None:
         """The same for who does not care any more, such as when the process ends."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     # ---- showing -----------------------------------------------------------------------------------------------------
 
