@@ -158,16 +158,19 @@ def test_a_wrong_command_line(capsys: pytest.CaptureFixture[str], words: list[st
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_has_everything(capsys: pytest.CaptureFixture[str], name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("simulate", ("--svg", "The first line describes the host")), ("telegram", ("pair", "people", "remove"))],
+)
+def test_help_has_everything(capsys: pytest.CaptureFixture[str], name: str, more: tuple[str, ...]) -> None:
     for words in (["--help"], [name, "--help"]):
         with pytest.raises(SystemExit) as caught:
             main(words)
         assert caught.value.code == 0
     out = capsys.readouterr().out
-    assert name in out
-    assert "--svg" in out
-    assert "The first line describes the host" in out
+    assert all(f"    {command}" in out for command in COMMANDS)
+    assert f"swapperctl {name}" in out
+    assert all(word in out for word in more)
 
 
 def test_the_manual_has_every_option() -> None:
