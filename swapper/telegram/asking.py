@@ -15,6 +15,7 @@ from typing import Any
 from swapper.telegram.agent.base import Ask
 from swapper.telegram.api import Refused
 from swapper.telegram.delivery import Delivery
+from swapper.telegram.ending import end
 from swapper.telegram.incoming import Press
 from swapper.telegram.places import Lane
 from swapper.telegram.store import Outbox, Uncertain
@@ -130,9 +131,7 @@ class Asking:
 
     async def abandon(self) -> None:
         """The same for who does not care any more, such as when the process ends."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     async def _ask(self, ask: Ask) -> None:
         blocks = render(ask.question)
