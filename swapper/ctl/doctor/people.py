@@ -31,7 +31,7 @@ def keys(_: Config) -> Iterator[Finding]:
         yield Finding(Grade.WRONG, f"{mistake}: nobody is let in")
     if found.known is None and wide:
         yield Finding(Grade.WRONG, f"swapper.socket listens on {', '.join(wide)}, and there are no keys",
-                      "see 'Who may ask' in /usr/share/doc/swapper/README.md")  # fmt: skip
+                      "'Who may ask': zless /usr/share/doc/swapper/README.md.gz")  # fmt: skip
     elif found.known:
         yield Finding(Grade.GOOD, f"{len(found.known)} API keys")
         if not any(key.admin for _, key in found.known):
