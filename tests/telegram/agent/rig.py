@@ -43,7 +43,7 @@ models:
   eye: {sight.EYE.replace("4096", "16384")}
   ear: {sight.EAR}
   slow: {{engine: llama, model: slow.gguf, context: 4096, args: [-lm, none]}}
-  caller: {{engine: llama, model: caller.gguf, context: 65536, args: [--chat-template-file, {MODELS / "tools.jinja"}]}}
+  caller: {{engine: llama, model: calls.gguf, context: 65536, args: [--chat-template-file, {MODELS / "tools.jinja"}]}}
   stubborn: {{engine: llama, model: stubborn.gguf, context: 65536, args: [--chat-template-file, {MODELS / STUBBORN}]}}
   strict: {{engine: llama, model: strict.gguf, context: 65536, args: [--chat-template-file, {MODELS / STRICT}]}}
   fetcher: {{engine: llama, model: fetcher.gguf, context: 65536, args: [--chat-template-file, {MODELS / FETCHING}]}}
@@ -75,7 +75,7 @@ def write_models() -> None:
     refusal = "{%- if tools %}{{ raise_exception('tools are not supported') }}{% endif -%}"
     (MODELS / STRICT).write_text(refusal + template)
     calls = [call("describe_image", id="i1"), call("models_status")]
-    gguf.write_model(MODELS / "caller.gguf", "\n".join(calls), then=BOTH)
+    gguf.write_model(MODELS / "calls.gguf", "\n".join(calls), then=BOTH)
     gguf.write_model(MODELS / "stubborn.gguf", call("models_status"))
 
 
