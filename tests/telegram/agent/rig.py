@@ -42,7 +42,7 @@ models:
   talker: {{engine: llama, model: talker.gguf, context: 65536}}
   eye: {sight.EYE.replace("4096", "16384")}
   ear: {sight.EAR}
-  slow: {{engine: llama, model: slow.gguf, context: 4096, args: [-lm, none]}}
+  slow: {{engine: llama, model: weighty.gguf, context: 4096, args: [-lm, none]}}
   caller: {{engine: llama, model: calls.gguf, context: 65536, args: [--chat-template-file, {MODELS / "tools.jinja"}]}}
   stubborn: {{engine: llama, model: stubborn.gguf, context: 65536, args: [--chat-template-file, {MODELS / STUBBORN}]}}
   strict: {{engine: llama, model: strict.gguf, context: 65536, args: [--chat-template-file, {MODELS / STRICT}]}}
@@ -61,7 +61,7 @@ def write_models() -> None:
     write_gguf("talker")
     write_gguf("strict")
     write_gguf("keen")
-    write_gguf("slow", size_mb=1500)
+    write_gguf("weighty", size_mb=1500)
     template = TEMPLATE.read_text()
     (MODELS / "tools.jinja").write_text(template)
     KNOWING.write_text(KNOWS)

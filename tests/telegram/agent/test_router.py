@@ -29,6 +29,7 @@ from tests.telegram.agent.rig import (
     write_models,
 )
 from tests.telegram.agent.test_page import site
+from tests.telegram.installed.rig import standing_still
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 LOOP = [{"role": "user", "content": "LOOP"}]
@@ -75,9 +76,16 @@ async def test_a_chat_comes_in_parts_and_its_tokens_are_counted() -> None:
 
 async def test_a_load_is_told_of() -> None:
     house.reset()
-    async with router() as client:
-        heard = await said(client, "slow", HELLO)
-    assert any(isinstance(one, Comment) and "slow is loading" in one.text for one in heard)
+    async with router() as client, contextlib.aclosing(client.chat({"model": "slow", "messages": HELLO})) as stream:
+        first = asyncio.ensure_future(anext(stream))
+        with contextlib.ExitStack() as still:
+            await asyncio.to_thread(still.enter_context, standing_still("slow"))
+            async with asyncio.timeout(house.PATIENCE):
+                heard = await first
+                while not (isinstance(heard, Comment) and "slow is loading" in heard.text):
+                    heard = await anext(stream)
+        words = "".join([heard.text async for heard in stream if isinstance(heard, Delta)])
+    assert words == sentence("weighty")
 
 
 async def test_an_error_has_the_routers_code() -> None:
