@@ -59,6 +59,9 @@ def _models() -> Iterator[None]:
 def holding(*units: str) -> Iterator[None]:
     """Engines that run and take requests, but come to nothing until this ends."""
     with contextlib.ExitStack() as stack:
+        # However long it takes until they are wanted, nobody ends them for being held.
+        run("systemctl", "service-watchdogs", "no")
+        stack.callback(run, "systemctl", "service-watchdogs", "yes")
         for unit in units:
             run("systemctl", "start", unit)
             stack.enter_context(held(main_pid(unit)))
