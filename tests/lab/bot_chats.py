@@ -170,7 +170,8 @@ class Chats:
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until a condition on what is here is true."""
         with self.changed:
-            assert self.changed.wait_for(condition, PATIENCE), f"it never came to be: {what}; there is {self.said}"
+            came = self.changed.wait_for(condition, PATIENCE)
+            assert came, f"it never came to be: {what}; there is {self.said}; it was shown {self.drafts}"
 
     def answered(self, chat: int, text: str, count: int = 1) -> Said:
         """Wait for messages of the bot that contain this text, so many of them; the last."""

@@ -16,7 +16,8 @@ class Board:
         self._told = ""
 
     def line(self, key: object) -> Say:
-        """A line of one's own."""
+        """A line of one's own, after those of whoever came before, however early each has something to say."""
+        self._lines.setdefault(key, "")
 
         def say(text: str) -> None:
             self._lines[key] = text
@@ -30,7 +31,7 @@ class Board:
         self._show()
 
     def _show(self) -> None:
-        text = "; ".join(self._lines.values())
+        text = "; ".join(filter(None, self._lines.values()))
         if text and text != self._told:
             self._told = text
             self._tell(Progress(text))

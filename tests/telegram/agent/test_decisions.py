@@ -6,6 +6,7 @@ import pytest
 
 from swapper.client import CallPart, Delta, Model, RouterError, delta, models, refusal, transcribed
 from swapper.telegram.agent.base import Medium, Turn
+from swapper.telegram.agent.board import Board
 from swapper.telegram.agent.calls import MOST_AT_ONCE, Assembly, Call, refusals
 from swapper.telegram.agent.choose import Sense, sees, who
 from swapper.telegram.agent.failures import told
@@ -280,3 +281,16 @@ def test_what_an_engine_refuses_is_left_out() -> None:
 ])  # fmt: skip
 def test_other_errors_are_no_reason_to_ask_again(error: RouterError) -> None:
     assert less(Manner(tools=True, sees=True), error) is None
+
+
+# ---- progress -------------------------------------------------------------------------------------------------------
+
+
+def test_work_is_told_of_in_the_order_in_which_it_was_given_out() -> None:
+    told: list[str] = []
+    board = Board(lambda progress: told.append(progress.text))
+    first, second = board.line(1), board.line(2)
+    second("speaking")
+    first("looking")
+    board.wipe(1)
+    assert told == ["speaking", "looking; speaking", "speaking"]

@@ -7,7 +7,10 @@ import pytest
 from tests.job import house
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats
+from tests.lab.failing import pytest_runtest_makereport
 from tests.telegram.installed import rig
+
+__all__ = ["pytest_runtest_makereport"]
 
 
 @pytest.fixture(scope="package", autouse=True)

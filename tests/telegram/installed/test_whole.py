@@ -5,7 +5,9 @@ The models that answer think first where they have been told something that only
 """
 
 import contextlib
+import os
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +17,6 @@ from tests.job.house import MODELS, main_pid, run, sentence
 from tests.lab import gguf, media, sound
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats, Said
-from tests.lab.hold import held
 from tests.media import sight
 from tests.telegram.agent.rig import BOTH, KNOWING, KNOWS, TEMPLATE, call
 from tests.telegram.installed import rig
@@ -64,13 +65,16 @@ def holding(*units: str) -> Iterator[None]:
         stack.callback(run, "systemctl", "service-watchdogs", "yes")
         for unit in units:
             run("systemctl", "start", unit)
-            stack.enter_context(held(main_pid(unit)))
+            process = main_pid(unit)
+            # All of its threads: what speaks gives each connection one, and the router keeps connections.
+            os.kill(process, signal.SIGSTOP)
+            stack.callback(os.kill, process, signal.SIGCONT)
         yield
 
 
 def shown(chats: Chats, text: str) -> None:
     """Wait until somebody sees this in an answer that is being made."""
-    chats.wait(lambda: any(text in draft for _, draft in chats.drafts), f"a draft with {text!r} in {chats.drafts}")
+    chats.wait(lambda: any(text in draft for _, draft in chats.drafts), f"a draft with {text!r}")
 
 
 def voices(chats: Chats, count: int = 1) -> list[Said]:
