@@ -16,10 +16,6 @@ if CLIENTS:
 
 @pytest.fixture(scope="package", autouse=True)
 def _configured() -> Iterator[None]:
-    before = house.CONFIG.read_text()
     write_models()
-    house.reset()
-    house.configure(CONFIG)
-    yield
-    house.reset()
-    house.configure(before)
+    with house.configured(CONFIG):
+        yield

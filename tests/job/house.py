@@ -226,6 +226,19 @@ def configure(text: str) -> None:
         run("systemctl", "reload", "swapper")
 
 
+@contextlib.contextmanager
+def configured(text: str) -> Iterator[None]:
+    """Another configuration, with nothing running but the socket at first; afterwards the one that was there."""
+    before = CONFIG.read_text()
+    reset()
+    try:
+        configure(text)
+        yield
+    finally:
+        reset()
+        configure(before)
+
+
 def reset() -> None:
     """Nothing runs but the socket."""
     run("systemctl", "stop", *TEMPLATES, "swapper.service", check=False)

@@ -26,13 +26,9 @@ VOICE = base64.b64encode(media.wav()).decode()
 
 @pytest.fixture(scope="module", autouse=True)
 def _configured() -> Iterator[None]:
-    before = house.CONFIG.read_text()
     write_models()
-    house.reset()
-    house.configure(CONFIG)
-    yield
-    house.reset()
-    house.configure(before)
+    with house.configured(CONFIG):
+        yield
 
 
 @asynccontextmanager

@@ -37,13 +37,9 @@ LOOP = [{"role": "user", "content": "LOOP"}]
 
 @pytest.fixture(scope="module", autouse=True)
 def _configured() -> Iterator[None]:
-    before = house.CONFIG.read_text()
     write_models()
-    house.reset()
-    house.configure(CONFIG)
-    yield
-    house.reset()
-    house.configure(before)
+    with house.configured(CONFIG):
+        yield
 
 
 def leases(model: str) -> int:

@@ -25,14 +25,10 @@ VOICE = f"""
 
 @pytest.fixture(scope="module", autouse=True)
 def _configured() -> Iterator[None]:
-    before = house.CONFIG.read_text()
     rig.write_models()
     gguf.write_model(MODELS / "announcer.gguf", rig.call("speak", text="Dinner is ready."), then=ANNOUNCED)
-    house.reset()
-    house.configure(rig.CONFIG.rstrip() + VOICE)
-    yield
-    house.reset()
-    house.configure(before)
+    with house.configured(rig.CONFIG.rstrip() + VOICE):
+        yield
 
 
 def heard(answer: Answer) -> Spoken:
