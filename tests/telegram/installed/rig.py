@@ -78,6 +78,13 @@ def running(more: str = "") -> Iterator[BotApi]:
 def standing_still(model: str) -> Iterator[None]:
     """A load that has begun to read goes no further for a while, however fast this machine is."""
     until(lambda: bool(ask("GET", f"/api/models/{model}").json["progress"]), f"{model} is being loaded")
+    with silent(model):
+        yield
+
+
+@contextlib.contextmanager
+def silent(model: str) -> Iterator[None]:
+    """An engine that runs says nothing for a while: what is asked now is answered afterwards at the earliest."""
     process = main_pid(f"llama@{model}.service")
     os.kill(process, signal.SIGSTOP)
     try:
