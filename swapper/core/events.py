@@ -115,6 +115,13 @@ class UnloadAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkAsked:
+    """An operator wants the model's GPU memory: it drains, then is parked. `not_parked` says who cannot be."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Weighed:
     """How many bytes of host memory a model takes while it is parked is known anew."""
 
@@ -156,6 +163,7 @@ type Event = (
     | StartRefused
     | AvailabilityChanged
     | UnloadAsked
+    | ParkAsked
     | Weighed
     | Parked
     | Woken

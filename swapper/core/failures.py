@@ -23,6 +23,42 @@ def not_loaded(model: str) -> Failure:
     )
 
 
+def never_parked(record: Record) -> Failure:
+    """Its engine has not been started so that it could be."""
+    return Failure(
+        "model_not_parked",
+        f"{record.name} is not to be parked.",
+        "Configure `on_swap: park` for it (vLLM only), or have it unloaded.",
+    )
+
+
+def nothing_to_park(record: Record) -> Failure:
+    """It is not there, or not yet."""
+    return Failure(
+        "model_not_parked",
+        f"{record.name} is {record.state}, and a model is parked when it is ready.",
+        f"POST /api/models/{record.name}/load first.",
+    )
+
+
+def out_of_date(record: Record) -> Failure:
+    """What runs would not be what is configured when it wakes."""
+    return Failure(
+        "model_not_parked",
+        f"The configuration of {record.name} has changed since it was loaded.",
+        "Have it unloaded: its next start takes what is configured.",
+    )
+
+
+def no_room_to_park(record: Record, room: int) -> Failure:
+    """Even alone it takes more host memory than parked models may."""
+    return Failure(
+        "model_not_parked",
+        f"{record.name} would take {record.weight >> 20} MiB of host memory, and parked models may take {room >> 20}.",
+        "Raise `router: park_memory`, or configure `park_level: 2` for it, which keeps no weights.",
+    )
+
+
 def queue_full(record: Record, place: float | None) -> Failure:
     """As many wait as may; in `place` seconds one more may."""
     return Failure(

@@ -1,5 +1,6 @@
 """Parking: a model that makes room gives its GPU memory back and stays, for as long as the host has memory for it.
 
+Who is to make room for another model is parked where `on_swap: park` says so, and who an operator has parked likewise.
 A model is parked after it has drained, so no request is with its engine, and it serves again only after it has woken:
 the two ways are states of their own, in which it holds its GPUs.
 

@@ -20,7 +20,7 @@ class Cause(enum.StrEnum):
     IDLE = "idle"
     """Nobody asked for it as long as its `ttl` says."""
     OPERATOR = "operator"
-    """An operator unloaded it."""
+    """An operator unloaded or parked it."""
     CONFIGURATION = "configuration"
     """The configuration changed."""
     EXTERNAL = "external"
@@ -71,6 +71,7 @@ ADOPTED = Reason("adopted: it was running already", Cause.EXTERNAL)
 STARTED_ELSEWHERE = Reason("started by somebody else", Cause.EXTERNAL)
 SPARED = Reason("no longer needed elsewhere", Cause.SPARED)
 UNLOADED = Reason("unloaded by an operator", Cause.OPERATOR)
+PARK_ASKED = Reason("an operator wants its GPU memory", Cause.OPERATOR)
 REMOVED = Reason("no longer configured", Cause.CONFIGURATION)
 CHANGED = Reason("its configuration changed", Cause.CONFIGURATION)
 REBUDGETED = Reason("the GPU's budget changed", Cause.CONFIGURATION)

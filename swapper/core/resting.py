@@ -2,9 +2,9 @@
 
 from typing import assert_never
 
-from swapper.core import parking, reasons
-from swapper.core.events import MemoryShort, Parked, Weighed, Woken
-from swapper.core.model import State
+from swapper.core import failures, parking, reasons
+from swapper.core.events import MemoryShort, ParkAsked, Parked, Weighed, Woken
+from swapper.core.model import Failure, State
 from swapper.core.parking import Sleep
 from swapper.core.patience import Patience
 
@@ -12,8 +12,25 @@ from swapper.core.patience import Patience
 class Resting(Patience):
     """Parking and waking, on top of the ends of states and of waits."""
 
-    def _rest(self, event: Weighed | Parked | Woken | MemoryShort, now: float) -> None:
+    def not_parked(self, model: str) -> Failure | None:
+        """Why a model cannot be parked as it is; None where it can, or is parked already."""
+        record = self._records.get(model)
+        if record is None:
+            return failures.not_configured(model)
+        if not record.spec.park:
+            return failures.never_parked(record)
+        if record.state is State.PARKED or record.sleep is Sleep.PARKING:
+            return None
+        if record.state not in {State.READY, State.DRAINING} or record.removed:
+            return failures.nothing_to_park(record)
+        if record.spec.fingerprint != record.loaded.fingerprint:
+            return failures.out_of_date(record)
+        return None if record.weight <= self._park_memory else failures.no_room_to_park(record, self._park_memory)
+
+    def _rest(self, event: ParkAsked | Weighed | Parked | Woken | MemoryShort, now: float) -> None:
         match event:
+            case ParkAsked():
+                self._park_asked(event, now)
             case Weighed():
                 self._weighed(event, now)
             case Parked():
@@ -24,6 +41,16 @@ class Resting(Patience):
                 self._memory_short(now)
             case _:
                 assert_never(event)
+
+    def _park_asked(self, event: ParkAsked, now: float) -> None:
+        """Those that are always together with it leave with it, each as far as it can be parked itself."""
+        asked = self._records.get(event.model)
+        if asked is None or self.not_parked(event.model) is not None:
+            return
+        for record in (asked, *asked.companions):
+            record.called = None
+            if record.state in {State.READY, State.DRAINING} and not record.removed:
+                self._drain(record, now, reasons.PARK_ASKED)
 
     def _weighed(self, event: Weighed, now: float) -> None:
         record = self._records.get(event.model)

@@ -26,6 +26,7 @@ from swapper.core.events import (
     ConfigApplied,
     Event,
     MemoryShort,
+    ParkAsked,
     Parked,
     RequestArrived,
     RequestOver,
@@ -77,7 +78,7 @@ class Scheduler(Resting):
                 self._unload_asked(event, now)
             case ConfigApplied():
                 self._config_applied(event, now)
-            case Weighed() | Parked() | Woken() | MemoryShort():
+            case ParkAsked() | Weighed() | Parked() | Woken() | MemoryShort():
                 self._rest(event, now)
             case TimePassed():
                 self._time_passed(now)

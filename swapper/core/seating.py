@@ -293,9 +293,9 @@ class Seating(Ledger):
 
     def _leave(self, record: Record, now: float) -> None:
         """What has drained goes: parked, where it is to and there is memory for it."""
-        swapped = record.reason.cause is Cause.SWAP and not record.removed
-        same = record.spec.fingerprint == record.loaded.fingerprint
-        if not (swapped and same and record.spec.park and record.weight <= self._park_memory):
+        parks = record.reason.cause is Cause.SWAP or record.reason == reasons.PARK_ASKED
+        same = record.spec.fingerprint == record.loaded.fingerprint and not record.removed
+        if not (parks and same and record.spec.park and record.weight <= self._park_memory):
             self._stop(record, now, record.reason)
             return
         self._fit_parked(self._park_memory - record.weight, now)

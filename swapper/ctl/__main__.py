@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Command] = {
     "models": Command("swapper.ctl.models", "all models: what they are doing, and what they can do"),
     "load": Command("swapper.ctl.loading", "have models loaded"),
     "unload": Command("swapper.ctl.unloading", "have models stopped, once their requests have ended"),
+    "park": Command("swapper.ctl.parking", "have models give their GPU memory back, and stay in the host's"),
     "chat": Command("swapper.ctl.chat", "talk to a model, with pictures and sound if you like"),
     "logs": Command("swapper.ctl.logs", "the journal of a model's unit"),
     "check": Command("swapper.ctl.check", "every mistake in the configuration, with file, line and a hint"),

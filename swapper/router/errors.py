@@ -47,6 +47,7 @@ STATUSES = {
     "model_missing": 400,
     "model_not_found": 404,
     "model_not_loaded": 503,
+    "model_not_parked": 409,
     "model_restarted": 503,
     "model_stopped": 503,
     "model_stuck": 503,

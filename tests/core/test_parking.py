@@ -9,6 +9,7 @@ from swapper.core.events import (
     ActiveState,
     ConfigApplied,
     MemoryShort,
+    ParkAsked,
     Parked,
     UnitChanged,
     UnloadAsked,
@@ -211,3 +212,79 @@ def test_other_ways_out_stop_it() -> None:
     hotel.over(hotel.ready("a"))
     [stop] = hotel.passes(5.0)
     assert isinstance(stop, StopUnit)
+
+
+# ---- by an operator -------------------------------------------------------------------------------------------------
+
+
+def test_an_operator_parks_one_and_the_next_request_wakes_it() -> None:
+    hotel = idle("a", "b")
+    request, _ = hotel.ask("a")
+    assert hotel.feed(ParkAsked("a")) == []
+    assert hotel.state("a") is State.DRAINING, "it drains first"
+    assert hotel.over(request) == [ParkUnit("a")]
+    assert hotel.feed(ParkAsked("a")) == [], "that is on its way"
+    assert hotel.feed(Parked("a")) == []
+    record = hotel.scheduler.record("a")
+    assert record is not None
+    reason = ("parked: an operator wants its GPU memory", Cause.OPERATOR)
+    assert (hotel.state("a"), str(record.reason), record.reason.cause) == (State.PARKED, *reason)
+    assert hotel.feed(ParkAsked("a")) == []
+    again, actions = hotel.ask("a")
+    assert actions == [WakeUnit("a")]
+    assert hotel.feed(Woken("a")) == [Admit(again, "a")]
+
+
+def test_the_last_word_of_an_operator_counts() -> None:
+    hotel = idle("a")
+    request, _ = hotel.ask("a")
+    hotel.feed(ParkAsked("a"))
+    hotel.feed(UnloadAsked("a"))
+    assert [type(action) for action in hotel.over(request)] == [StopUnit]
+    hotel.goes_down("a")
+    request = hotel.ready("a")
+    hotel.feed(UnloadAsked("a"))
+    hotel.feed(ParkAsked("a"))
+    assert hotel.over(request) == [ParkUnit("a")]
+
+
+def test_who_waits_for_its_place_gets_it_when_it_is_parked() -> None:
+    hotel = idle("a", "b")
+    request, _ = hotel.ask("a")
+    other, actions = hotel.ask("b")
+    assert (actions, hotel.state("a")) == ([], State.DRAINING)
+    hotel.feed(ParkAsked("a"))
+    assert hotel.over(request) == [ParkUnit("a")]
+    assert hotel.feed(Parked("a")) == [StartUnit("b")]
+    assert hotel.comes_up("b")[-1] == Admit(other, "b")
+
+
+def obstacle(hotel: Hotel, model: str) -> str:
+    """Why it is not parked, which the order to do so does not change."""
+    failure = hotel.scheduler.not_parked(model)
+    assert failure is not None
+    before = hotel.state(model)
+    assert hotel.feed(ParkAsked(model)) == []
+    assert hotel.state(model) is before
+    return failure.message
+
+
+def test_who_cannot_be_parked_is_left_alone_and_says_why() -> None:
+    hotel = idle("a", "b")
+    assert obstacle(hotel, "b") == "b is stopped, and a model is parked when it is ready."
+    hotel.weighs("a", 101 << 20)
+    assert obstacle(hotel, "a") == "a would take 101 MiB of host memory, and parked models may take 0."
+    hotel.configure(spec("a"), parking("b"))
+    assert obstacle(hotel, "a") == "a is not to be parked."
+    hotel.configure(parking("b"))
+    assert hotel.scheduler.not_parked("nobody") is not None
+    assert hotel.feed(ParkAsked("nobody")) == []
+
+
+def test_what_is_configured_anew_while_it_is_used_is_not_parked() -> None:
+    hotel = idle("a")
+    hotel.ask("a")
+    hotel.configure(replace(parking("a"), fingerprint="other"))
+    assert obstacle(hotel, "a") == "The configuration of a has changed since it was loaded."
+    hotel.configure()
+    assert obstacle(hotel, "a").startswith("a is draining, ")

@@ -23,6 +23,7 @@ from swapper.core.events import (
     ConfigApplied,
     Event,
     MemoryShort,
+    ParkAsked,
     Parked,
     RequestArrived,
     RequestOver,
@@ -292,6 +293,17 @@ class Histories(RuleBasedStateMachine):
     @rule(name=models)
     def unload(self, name: str) -> None:
         self.feed(UnloadAsked(name))
+
+    @rule(name=models)
+    def park(self, name: str) -> None:
+        obstacle, record = self.scheduler.not_parked(name), self.scheduler.record(name)
+        before = None if record is None else record.state
+        self.feed(ParkAsked(name))
+        if obstacle is not None:
+            assert record is None or record.state is before
+        else:
+            assert record is not None
+            assert record.state in {State.DRAINING, State.STOPPING, State.PARKED}
 
     @rule(config=configs)
     def reconfigure(self, config: ConfigApplied) -> None:

@@ -175,7 +175,8 @@ def test_a_reload_brings_them_only_where_systemd_is_told_to_refresh() -> None:
 
 OPEN = {"GET /", "GET /health", "GET /openapi.json"}
 ADMIN = {"GET /metrics", "GET /ui", "GET /slots", "GET /api/models", "GET /api/events", "GET /api/models/alpha",
-         "GET /api/models/alpha/log", "POST /api/models/alpha/load", "POST /api/models/alpha/unload"}  # fmt: skip
+         "GET /api/models/alpha/log", "POST /api/models/alpha/load", "POST /api/models/alpha/unload",
+         "POST /api/models/alpha/park"}  # fmt: skip
 INFERENCE = {"GET /running", "GET /props", "GET /v1/models", "GET /v1/models/alpha", "GET /v1/realtime",
              "GET /upstream/alpha/health", "POST /upstream/alpha/health",
              *(f"POST {path}" for path in (

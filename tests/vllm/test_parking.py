@@ -201,6 +201,30 @@ def test_an_operator_ends_a_parked_model() -> None:
     assert state(ASR) == "ready"
 
 
+def test_an_operator_parks_a_model_and_the_next_request_wakes_it() -> None:
+    assert chat("vision").content == SEEN
+    run_of_it = invocation(VL)
+    assert run("swapperctl", "park", "vision") == f"{VL} is parked\n"
+    assert (state(VL), asleep(VL), invocation(VL)) == ("parked", True, run_of_it)
+    assert ask("GET", f"/api/models/{VL}").json["reason"] == "parked: an operator wants its GPU memory"
+    assert ask("POST", f"/api/models/{VL}/park").json["state"] == "parked", "it is already"
+    assert chat("vision").content == SEEN
+    assert (state(VL), invocation(VL)) == ("ready", run_of_it)
+
+
+def test_an_operator_is_told_who_cannot_be_parked() -> None:
+    told = ask("POST", f"/api/models/{VL}/park")
+    assert (told.status, told.error["code"]) == (409, "model_not_parked")
+    assert told.error["message"] == f"{VL} is stopped, and a model is parked when it is ready."
+    assert chat("devstral").content == sentence("devstral")
+    told = ask("POST", "/api/models/devstral/park")
+    assert (told.status, told.error["message"]) == (409, "devstral is not to be parked.")
+    configure(with_env(VL, "STANDIN_SLEEP: refuse"))
+    assert chat("vision").content == SEEN
+    told = ask("POST", f"/api/models/{VL}/park")
+    assert (told.status, told.error["message"]) == (409, f"{VL} was stopped: it could not be parked.")
+
+
 def test_another_configuration_ends_a_parked_model() -> None:
     assert chat("vision").content == SEEN
     assert hear() == SAID

@@ -80,6 +80,7 @@ def details(catalog: Catalog, model: Model) -> Details:
         memory_hint=catalog.measured.hint(uses),
         leases=len(record.leases),
         waiting=len(record.waiting),
+        parks=record.spec.park,
         pinned=record.pinned,
         ttl=record.ttl,
         load_seconds=catalog.feed.load_seconds(model.name),

@@ -127,6 +127,12 @@ ENDPOINTS = (
         "it may be `starting` again by then.",
     ),
     Endpoint(
+        "park", "POST", "/api/models/{model}/park", "Have a model parked", (Details,), parameters=(_MODEL,),
+        errors=(*_UNKNOWN, "model_not_parked", "model_stuck", "router_stopping"),
+        more="For models with `on_swap: park`: the GPU's memory is free then, and the next request wakes the model. "
+        "Its requests may end first. Answers when it is parked.",
+    ),
+    Endpoint(
         "events", "GET", "/api/events", "What changes, as server-sent events", content=EVENTS,
         more="First an event `models` with the state of each, then an event `state` for each change, and "
         "`progress` while one is loaded. Comments come in between while nothing happens.",

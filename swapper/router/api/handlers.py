@@ -8,7 +8,7 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
@@ -16,7 +16,8 @@ from aiohttp import web
 from swapper import __version__
 from swapper.config import Model
 from swapper.core.early import Early
-from swapper.core.events import UnloadAsked
+from swapper.core.events import ParkAsked, UnloadAsked
+from swapper.core.model import State
 from swapper.router.api import anthropic, cards, page
 from swapper.router.api.asking import Asking
 from swapper.router.api.catalog import Catalog
@@ -49,7 +50,7 @@ MOST_TEXT = 8 << 20
 
 _COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_NAME = r"[\s\S]+(?<!/log)(?<!/load)(?<!/unload)"
+_NAME = r"[\s\S]+(?<!/log)(?<!/load)(?<!/unload)(?<!/park)"
 """Names may have slashes in them. What may follow a name is no part of it: another method would take it so."""
 
 
@@ -77,7 +78,7 @@ class Api:
             "index": self.index, "ui": self.ui, "health": self.health, "openapi": self.openapi,
             "metrics": self.metrics, "running": self.running, "listModels": self.models, "retrieveModel": self.model,
             "overview": self.overview, "detail": self.detail, "log": self.log, "load": self.load,
-            "unload": self.unload, "events": self.events,
+            "unload": self.unload, "park": self.park, "events": self.events,
         }  # fmt: skip
 
     async def _let_read(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -170,15 +171,32 @@ class Api:
                         if self._leaves(model):
                             await asyncio.sleep(LEAVING)  # its state does not change with that
                             continue
-                        change = await anext(changes, None)
-                        if change is None:
-                            raise ApiError("router_stopping", "The router is being stopped.", "Send the request again.",
-                                           retry_after=1.0)  # fmt: skip
+                        change = await _next(changes)
                         if change.model == model.name and not change.new.running:
                             break  # it may have been started again since
             except TimeoutError:
-                raise ApiError("model_stuck", f"The unit of {model.name} does not stop.",
-                               f"systemctl status {model.unit}") from None  # fmt: skip
+                raise _stuck(model) from None
+        return _json(cards.details(self._parts.catalog, model))
+
+    async def park(self, request: web.Request) -> web.StreamResponse:
+        """Have a model parked once its requests have ended; answers when it is."""
+        model, scheduler = self._named(request), self._parts.runtime.scheduler
+        with self._parts.feed.subscribe() as changes:
+            if (failure := scheduler.not_parked(model.name)) is not None:
+                raise await self._parts.explain(failure, model.name)
+            self._parts.runtime.dispatch(ParkAsked(model.name))
+            record = scheduler.record(model.name)
+            state = None if record is None else record.state
+            try:
+                async with asyncio.timeout(model.drain_timeout + STOPPING):
+                    while state in {State.DRAINING, State.STOPPING}:
+                        change = await _next(changes)
+                        state = change.new if change.model == model.name else state
+            except TimeoutError:
+                raise _stuck(model) from None
+        if state is not State.PARKED:
+            raise ApiError("model_not_parked", f"{model.name} was stopped: it could not be parked.",
+                           f"journalctl -u {model.unit}")  # fmt: skip
         return _json(cards.details(self._parts.catalog, model))
 
     async def log(self, request: web.Request) -> web.StreamResponse:
@@ -246,6 +264,17 @@ class Api:
     def _running(self, model: Model) -> bool:
         record = self._parts.runtime.scheduler.record(model.name)
         return record is not None and record.running
+
+
+async def _next(changes: AsyncIterator[Change]) -> Change:
+    change = await anext(changes, None)
+    if change is None:
+        raise ApiError("router_stopping", "The router is being stopped.", "Send the request again.", retry_after=1.0)
+    return change
+
+
+def _stuck(model: Model) -> ApiError:
+    return ApiError("model_stuck", f"The unit of {model.name} does not stop.", f"systemctl status {model.unit}")
 
 
 def _exposition() -> Callable[[Parts, str], Awaitable[tuple[bytes, str]]]:

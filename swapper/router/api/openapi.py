@@ -26,9 +26,9 @@ GUARDED = ("key_missing", "key_wrong", "key_scope")
 _TEXTS = {
     400: "The request is wrong.", 401: "There is no such key.", 403: "Not from there, or not with this key.",
     404: "There is no such model, or nothing here.", 408: "The request came too slowly.",
-    417: "The request expects something odd.", 429: "Too many requests.", 431: "The request's head is too large.",
-    500: "The router has a defect.", 501: "The request is coded in an odd way.", 503: "Not now.",
-    505: "Another version of HTTP.",
+    409: "Not as things are.", 417: "The request expects something odd.", 429: "Too many requests.",
+    431: "The request's head is too large.", 500: "The router has a defect.",
+    501: "The request is coded in an odd way.", 503: "Not now.", 505: "Another version of HTTP.",
 }  # fmt: skip
 _SCHEMES: dict[str, Json] = {
     "bearer": {"type": "http", "scheme": "bearer"},

@@ -227,6 +227,7 @@ class Details(Card):
         memory_hint: What to do where it has more than it declared; empty where it does not.
         leases: Requests that it works on.
         waiting: Requests that wait for it.
+        parks: Whether it makes room by being parked, and can be parked by an operator.
         pinned: Whether it, or one that is always together with it, never makes room for others.
         ttl: Seconds without requests, for it or one that is always together with it, after which it is stopped; null
             keeps it.
@@ -247,6 +248,7 @@ class Details(Card):
     memory_hint: str
     leases: int
     waiting: int
+    parks: bool
     pinned: bool
     ttl: float | None
     load_seconds: float | None
