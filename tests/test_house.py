@@ -29,7 +29,10 @@ DOWN: dict[str, frozenset[str]] = {
     "simulate": frozenset({"core", "config"}),
     "telegram": frozenset({"client", "config", "host", "keys", "locality", "outside"}),
     "weights": frozenset(),
-    "ctl": frozenset({"config", "core", "engines", "generator", "keys", "simulate", "telegram", "weights"}),
+    "documents": frozenset({"config", "telegram"}),
+    "ctl": frozenset(
+        {"config", "core", "documents", "engines", "generator", "keys", "simulate", "telegram", "weights"}
+    ),
     "router": frozenset({"core", "config", "engines", "generator", "host", "keys", "locality", "outside", "profiles"}),
 }
 """Each room, and the rooms below it that it may import."""
@@ -42,7 +45,7 @@ INSIDE_ROUTER: dict[str, frozenset[str]] = {
 """Rooms within the router, and what else of it they may import."""
 
 FOR_THE_BOT = frozenset(
-    {f"config.{name}" for name in ("errors", "nodes", "sections")}
+    {f"config.{name}" for name in ("errors", "kinds", "nodes", "sections", "table")}
     | {f"host.{name}" for name in ("activation", "credentials", "journal", "notify")}
 )
 """What the bot takes of the rooms below it. It is a client of the router: no units, no models, no D-Bus."""

@@ -3,28 +3,30 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from swapper.config.errors import ConfigError
-from swapper.config.models import read_name
-from swapper.config.nodes import Entry
+from swapper.config.keywords import GroupKeys, TopKeys
+from swapper.config.names import read_name
+from swapper.config.nodes import Entry, Reader
 from swapper.config.profiles import read_members
 from swapper.config.sections import Section
 from swapper.config.settings import Config, Group, Location, Model, Rule
 
+_RULES = {Rule.NEVER: GroupKeys.never_together, Rule.ALWAYS: GroupKeys.always_together}
 _EXAMPLE = "such as heavy: {never_together: [devstral, qwen-coder]}"
 
 
-def read_groups(section: Section, models: Sequence[Model]) -> tuple[Group, ...]:
+def read_groups(top: Section, models: Sequence[Model]) -> tuple[Group, ...]:
     """`heavy: {never_together: [devstral, qwen-coder]}`. Of a name in several files, the last one counts."""
     names = {alias: model.name for model in models for alias in (model.name, *model.aliases)}
-    found = (_group(section, entries[-1], names) for entries in section.groups())
+    found = (_group(top.reader, entries[-1], names) for entries in top.groups(TopKeys.groups))
     return tuple(group for group in found if group is not None)
 
 
-def _group(section: Section, entry: Entry, names: Mapping[str, str]) -> Group | None:
-    reader, what = section.reader, f"group {entry.name!r}"
+def _group(reader: Reader, entry: Entry, names: Mapping[str, str]) -> Group | None:
+    what = f"group {entry.name!r}"
     name = read_name(reader, entry.key, "a group's name")
     before = len(reader.errors)
-    below = Section(reader, [entry.value], what)
-    said = {rule: below.values(rule.value) for rule in Rule}
+    below = Section(reader, [entry.value], GroupKeys, what)
+    said = {rule: below.values(key) for rule, key in _RULES.items()}
     below.close()
     given = [rule for rule, values in said.items() if values]
     if len(given) != 1:

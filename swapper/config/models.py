@@ -5,49 +5,49 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from swapper.config.keywords import FilterKeys, ModelKeys
+from swapper.config.names import read_name
 from swapper.config.nodes import Entry, Reader, Value
-from swapper.config.quantities import duration, memory, size
 from swapper.config.sections import Section
-from swapper.config.settings import DRAIN_TIMEOUT, LOAD_TIMEOUT, Filters, Location, Model
+from swapper.config.settings import Filters, Location, Model
+from swapper.config.table import Known, keys_of
 from swapper.config.vocabulary import (
     CAPABILITIES,
     ENGINES,
     NEVER_BY_LLAMA,
     NOT_FILTERED,
-    ON_SWAP,
     PRIORITIES,
+    VARIABLE,
     VARIABLES,
     Words,
 )
-from swapper.core.model import instance_name
-
-NAME_BYTES = 64
-"""Longest escaped name: a unix socket's path ends at 107 bytes (unix(7)), and the name is a part of it."""
 
 _UNKNOWN = Words(weights="a file")
 """Of an engine that is not known: it is asked for everything."""
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WEIGHTS = " or ".join(f"{words.weights} ({engine})" for engine, words in ENGINES.items() if words.weights)
-_HINTS = {"engine": " or ".join(f"engine: {engine}" for engine in ENGINES), "model": _WEIGHTS}
+_HINTS: tuple[tuple[Known, str], ...] = (
+    (ModelKeys.engine, " or ".join(f"engine: {engine}" for engine in ENGINES)),
+    (ModelKeys.model, _WEIGHTS),
+)
 
 
 def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
     """The model at this key; None, with everything noted, where it is not clear what it is."""
     name = read_name(reader, entry.key, "a model's name")
-    section = Section(reader, [entry.value], f"model {entry.name!r}")
-    engine = section.word("engine", ENGINES)
+    section = Section(reader, [entry.value], ModelKeys, f"model {entry.name!r}")
+    engine = section.get(ModelKeys.engine)
     words = ENGINES.get(engine or "", _UNKNOWN)
-    path = section.path("model", models_dir)
-    for key, hint in _HINTS.items():
-        if not section.values(key) and (words.weights or key != "model"):
-            reader.wrong(entry.key, f"{section.what} lacks {key!r}", hint)
-    args = section.each("args", partial(_argument, reader, engine))
-    images = section.number("images", least=0)
-    mmproj = section.path("mmproj", models_dir)
-    env = section.variables("env", _refuse_variable)
-    told = frozenset(section.words("capabilities", CAPABILITIES))
-    told = words.only or told
+    path = section.path(ModelKeys.model, models_dir)
+    for key, hint in _HINTS:
+        if not section.values(key) and (words.weights or key is not ModelKeys.model):
+            reader.wrong(entry.key, f"{section.what} lacks {key.name!r}", hint)
+    args = section.each(ModelKeys.args, partial(_argument, reader, engine))
+    images = section.get(ModelKeys.images)
+    mmproj = section.path(ModelKeys.mmproj, models_dir)
+    env = section.variables(ModelKeys.env, _refuse_variable)
+    said = section.get(ModelKeys.capabilities)
+    told = words.only or frozenset(said)
     likely = _likely(args, sees=mmproj is not None or bool(images))
     model = Model(
         name=name or entry.name,
@@ -55,28 +55,28 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
         model=path or models_dir,
         mmproj=mmproj,
         gpus=_gpus(section, words),
-        gpu_memory=section.parsed("gpu_memory", memory, None),
-        context=section.number("context", least=1),
+        gpu_memory=section.get(ModelKeys.gpu_memory),
+        context=section.get(ModelKeys.context),
         images=images,
-        aliases=section.each("aliases", partial(read_name, reader)),
+        aliases=section.get(ModelKeys.aliases),
         args=args,
         env=env,
-        ttl=section.span("ttl", None),
-        preload=section.flag("preload"),
-        pinned=section.flag("pinned"),
-        load_timeout=section.parsed("load_timeout", duration, LOAD_TIMEOUT),
-        drain_timeout=section.parsed("drain_timeout", duration, DRAIN_TIMEOUT),
-        concurrency=section.number("concurrency", least=1),
-        queue=section.number("queue", least=0),
-        queue_timeout=section.span("queue_timeout", None),
-        priority=PRIORITIES[section.word("priority", PRIORITIES) or "normal"],
+        ttl=section.span(ModelKeys.ttl),
+        preload=section.get(ModelKeys.preload),
+        pinned=section.get(ModelKeys.pinned),
+        load_timeout=section.get(ModelKeys.load_timeout),
+        drain_timeout=section.get(ModelKeys.drain_timeout),
+        concurrency=section.get(ModelKeys.concurrency),
+        queue=section.get(ModelKeys.queue),
+        queue_timeout=section.span(ModelKeys.queue_timeout),
+        priority=PRIORITIES[section.get(ModelKeys.priority)],
         park=_parks(section, engine),
         park_level=_park_level(section),
         filters=_filters(section),
-        loading_message=section.flag("loading_message"),
-        keep_conversations=section.flag("keep_conversations"),
-        network=section.flag("network"),
-        memory_max=section.parsed("memory_max", size, None),
+        loading_message=section.get(ModelKeys.loading_message),
+        keep_conversations=section.get(ModelKeys.keep_conversations),
+        network=section.get(ModelKeys.network),
+        memory_max=section.get(ModelKeys.memory_max),
         capabilities=told or likely,
         incapable=CAPABILITIES - told if told else _impossible(engine, args, env, projector=mmproj is not None),
         where=Location(entry.key.file, entry.key.line),
@@ -87,48 +87,33 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
     return model if name is not None and engine is not None and whole else None
 
 
-def read_name(reader: Reader, value: Value, what: str) -> str | None:
-    """A model's name or alias: it stands in unit names, in paths and on command lines."""
-    name = reader.text(value, what)
-    if name is None:
-        return None
-    if not name or name != name.strip() or name.startswith("-") or "," in name or "\t" in name:
-        hint = "no comma, no '-' or blank at its beginning, no blank at its end"
-        reader.wrong(value, f"{what} cannot be {name!r}", hint)
-    elif (length := len(instance_name(name))) > NAME_BYTES:
-        message = f"{what} {name!r} takes {length} bytes in a unit's name, which is more than {NAME_BYTES}"
-        reader.wrong(value, message, "every character but letters, digits and ':_.-' takes three or more")
-    else:
-        return name
-    return None
-
-
 def _gpus(section: Section, words: Words) -> tuple[int, ...]:
     """`gpu: 1`, `gpu: [0, 1]`, or `gpu: []` for the CPU only; without the key it is GPU 0, if the engine uses any."""
-    if not section.values("gpu"):
-        return (0,) if words.on_gpu else ()
-    indexes = section.each("gpu", partial(section.reader.number))
+    given = section.values(ModelKeys.gpu)
+    if not given:
+        return ModelKeys.gpu.usual if words.on_gpu else ()
+    indexes = section.get(ModelKeys.gpu)
     if indexes and not words.on_gpu:
-        section.reader.wrong(section.values("gpu")[-1], f"{section.what}: its engine uses no GPU", "leave 'gpu' out")
+        section.reader.wrong(given[-1], f"{section.what}: its engine uses no GPU", "leave 'gpu' out")
     if len(set(indexes)) < len(indexes):
-        section.reader.wrong(section.values("gpu")[-1], f"{section.what}: 'gpu' names a GPU twice")
+        section.reader.wrong(given[-1], f"{section.what}: 'gpu' names a GPU twice")
     return tuple(sorted(set(indexes)))
 
 
 def _parks(section: Section, engine: str | None) -> bool:
     """`on_swap: park`, for engines that can be parked."""
-    park = section.word("on_swap", ON_SWAP) == "park"
+    park = section.get(ModelKeys.on_swap) == "park"
     if park and engine is not None and (why := ENGINES[engine].not_parked):
-        section.reader.wrong(section.values("on_swap")[-1], f"{section.what} cannot be parked", why)
+        section.reader.wrong(section.values(ModelKeys.on_swap)[-1], f"{section.what} cannot be parked", why)
     return park
 
 
 def _park_level(section: Section) -> int:
-    level = section.number("park_level", least=1)
-    if level is not None and level > 2:
+    level = section.get(ModelKeys.park_level)
+    if level > 2:
         hint = "1 keeps the weights in host memory, 2 reads them again"
-        section.reader.wrong(section.values("park_level")[-1], f"{section.what}: 'park_level' is 1 or 2", hint)
-    return level or 1
+        section.reader.wrong(section.values(ModelKeys.park_level)[-1], f"{section.what}: 'park_level' is 1 or 2", hint)
+    return level
 
 
 def _argument(reader: Reader, engine: str | None, value: Value, what: str) -> str | None:
@@ -145,17 +130,17 @@ def _argument(reader: Reader, engine: str | None, value: Value, what: str) -> st
 
 def _filters(section: Section) -> Filters | None:
     """`filters: {set: {temperature: 0.7}, strip: [top_k]}`."""
-    below = section.below("filters")
+    below = section.below(ModelKeys.filters)
     given = {
         entry.name: text
-        for value in below.values("set")
+        for value in below.values(FilterKeys.set)
         for entry in below.reader.entries(value, f"{below.what}: 'set'")
         if _may_be_filtered(below, entry.key, entry.name)
         and (text := below.reader.json(entry.value, f"{below.what}: {entry.name!r}")) is not None
     }
     strip = tuple(
         name
-        for value in below.items("strip")
+        for value in below.items(FilterKeys.strip)
         if (name := below.reader.text(value, f"{below.what}: 'strip'")) and _may_be_filtered(below, value, name)
     )
     below.close()
@@ -170,7 +155,7 @@ def _may_be_filtered(section: Section, value: Value, name: str) -> bool:
 
 def _refuse_variable(name: str) -> str | None:
     """Why an environment variable cannot be set in `env`."""
-    if not _VARIABLE.fullmatch(name):
+    if not re.fullmatch(VARIABLE, name):
         return "letters, digits and '_', no digit first"
     return VARIABLES.get(name)
 
@@ -178,7 +163,7 @@ def _refuse_variable(name: str) -> str | None:
 def _refuse_keys(section: Section, engine: str | None) -> None:
     """Note keys that exist, but mean nothing to this engine."""
     for key, why in (ENGINES[engine].refused if engine is not None else {}).items():
-        for value in section.values(key):
+        for value in section.values(keys_of(ModelKeys)[key]):
             section.reader.wrong(value, f"{section.what}: {key!r} is not for engine {engine!r}", why)
 
 

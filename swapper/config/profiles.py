@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from swapper.config.errors import ConfigError
-from swapper.config.models import read_name
+from swapper.config.keywords import TopKeys
+from swapper.config.names import read_name
 from swapper.config.nodes import Reader, Value, did_you_mean
 from swapper.config.sections import Section
 from swapper.config.settings import Config, Group, Location, Model, Profile, Rule
 
 
-def read_profiles(section: Section, models: Sequence[Model], groups: Sequence[Group]) -> tuple[Profile, ...]:
+def read_profiles(top: Section, models: Sequence[Model], groups: Sequence[Group]) -> tuple[Profile, ...]:
     """`night: [big-model]`: a name, and names or aliases of models. Of a name in several files, the last one counts.
 
     Who is always together with one that is named belongs to the profile too.
@@ -17,17 +18,17 @@ def read_profiles(section: Section, models: Sequence[Model], groups: Sequence[Gr
     companions = {name: group.models for group in groups if group.rule is Rule.ALWAYS for name in group.models}
     names = {alias: model.name for model in models for alias in (model.name, *model.aliases)}
     found = []
-    for entries in section.groups():
+    for entries in top.groups(TopKeys.profiles):
         entry = entries[-1]
-        name = read_name(section.reader, entry.key, "a profile's name")
+        name = read_name(top.reader, entry.key, "a profile's name")
         what = f"profile {entry.name!r}"
-        items = section.reader.items(entry.value, what)
-        named = read_members(section.reader, items, what, names)
+        items = top.reader.items(entry.value, what)
+        named = read_members(top.reader, items, what, names)
         members = tuple(dict.fromkeys(member for name in named for member in (name, *companions.get(name, ()))))
         if name is not None and members:
             found.append(Profile(name, members, Location(entry.key.file, entry.key.line)))
         elif not items:
-            section.reader.wrong(entry.key, f"{what} has no models", "such as night: [devstral]")
+            top.reader.wrong(entry.key, f"{what} has no models", "such as night: [devstral]")
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from swapper.config.settings import Bytes, Memory, Share
 from swapper.core.model import WHOLE
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]i?B)")
+AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]i?B)")
 _UNITS = {"B": 1} | {
     f"{prefix}{binary}B": (1024 if binary else 1000) ** (power + 1)
     for power, prefixes in enumerate(("kK", "M", "G", "T"))
@@ -17,8 +17,8 @@ _UNITS = {"B": 1} | {
     for binary in ("", "i")
 }
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|d)(?![a-z])")
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|d)(?![a-z])")
 _SECONDS = {
     "ms": Decimal("0.001"),
     "s": Decimal(1),
@@ -32,7 +32,7 @@ _SECONDS = {
 
 def size(text: str) -> int:
     """Bytes of `24GiB` (powers of 1024) or `24GB` (powers of 1000)."""
-    match = _SIZE.fullmatch(text.strip())
+    match = AMOUNT.fullmatch(text.strip())
     if match is None or not (count := int(Decimal(match[1]) * _UNITS[match[2]])):
         raise ValueError("a size, such as 24GiB or 500MB")
     return count
@@ -64,10 +64,10 @@ def share(text: str) -> float:
 def duration(text: str) -> float:
     """Seconds of `90`, `90s`, `10min` or `1h 30min`; never zero."""
     text = text.strip()
-    if _NUMBER.fullmatch(text):
+    if NUMBER.fullmatch(text):
         seconds = Decimal(text)
     else:
-        spans = list(_SPAN.finditer(text))
+        spans = list(SPAN.finditer(text))
         if not spans or "".join(span[0] for span in spans) != text:
             raise ValueError("a time, such as 90s, 10min or 1h 30min")
         seconds = sum((Decimal(span[1]) * _SECONDS[span[2]] for span in spans), Decimal(0))

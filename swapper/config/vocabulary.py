@@ -117,6 +117,9 @@ ENGINES: Mapping[str, Words] = {
     ),
 }
 
+VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
+"""What the name of an environment variable looks like."""
+
 VARIABLES: Mapping[str, str] = {
     **dict.fromkeys(("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"), "use 'gpu:'"),
     "VLLM_SERVER_DEV_MODE": "use 'on_swap: park'",
