@@ -25,14 +25,15 @@ from swapper.config.kinds import (
 )
 from swapper.config.names import NAME
 from swapper.config.settings import DRAIN_TIMEOUT, LOAD_TIMEOUT, MODELS_DIR, Media, RouterSettings
-from swapper.config.table import Key, Part, Several, Table
+from swapper.config.table import Key, Kind, Part, Several, Table
 from swapper.config.vocabulary import CAPABILITIES, ENGINES, NOT_FILTERED, ON_SWAP, PRIORITIES, VARIABLE, VARIABLES
 from swapper.core.model import TURNS, Policy
 
 _MEDIA, _ROUTER = Media(), RouterSettings()
 
 ENGINE = word(tuple(ENGINES))
-INDEX = number(least=0)
+INDEX = number(least=0, words="index")
+KEY_NAME = Kind("name", TEXT.schema, TEXT.read)
 NAMES = each(NAME, "list of names")
 
 
@@ -56,7 +57,7 @@ class ModelKeys(Table):
     )
     mmproj = Key(RELATIVE, None, "The projector that lets it see or hear: a GGUF file.")
     context = Key(number(least=1), None, "Tokens that it can keep in mind. If not said, its engine decides.")
-    images = Key(number(least=0), None, "Most pictures in one prompt. If not said, its engine decides.")
+    images = Key(number(least=0), None, "Most pictures in one prompt; `0` for none. If not said, its engine decides.")
     aliases = Key(NAMES, (), "Further names that it answers to. No two models share one.")
     capabilities = Key(
         each(word(sorted(CAPABILITIES)), "list of words"),
@@ -216,7 +217,12 @@ class RouterKeys(Table):
         "Host memory that parked models take together, at most; half of all, if not said. Whoever was parked first "
         "goes first.",
     )
-    spool = Key(PATH, _ROUTER.spool, "Where large requests are kept while they arrive: on a disk.")
+    spool = Key(
+        PATH,
+        _ROUTER.spool,
+        "Where large requests are kept while they arrive: on a disk. Elsewhere its unit needs `ReadWritePaths=`, by "
+        "`systemctl edit swapper`.",
+    )
     header_timeout = Key(TIME, _ROUTER.header_timeout, "Longest wait for a request's head.")
     body_timeout = Key(TIME, _ROUTER.body_timeout, "Longest pause within a request's body.")
     idle_timeout = Key(TIME, _ROUTER.idle_timeout, "How long a client's connection is kept between requests.")
@@ -264,7 +270,7 @@ class TopKeys(Table):
     media = Part(MediaKeys, "What the router may fetch for a request that names pictures or sound by URL.")
     router = Part(RouterKeys, "Limits and habits of the router.")
     keys = Several(
-        TEXT,
+        KEY_NAME,
         ApiKeyKeys,
         "What is said of API keys, by their names; the keys themselves are credentials, see swapper.service(8).",
     )

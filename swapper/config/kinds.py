@@ -35,9 +35,8 @@ def parsed[T](words: str, schema: Schema, parse: Callable[[str], T], plain: Call
     return Kind(words, schema, lambda reader, value, what: reader.parsed(value, what, parse), plain)
 
 
-def number(*, least: int, most: int | None = None) -> Kind[int]:
+def number(*, least: int, most: int | None = None, words: str = "number") -> Kind[int]:
     """A whole number. That it is no more than `most` is the reader's business."""
-    words = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
     limits = {"minimum": least} | ({} if most is None else {"maximum": most})
     text = matching("[0-9]*[1-9][0-9]*" if least else "[0-9]+")
     schema = {"anyOf": [{"type": "integer", **limits}, text]}

@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Command] = {
     "check": Command("swapper.ctl.check", "every mistake in the configuration, with file, line and a hint"),
     "diff": Command("swapper.ctl.diff", "what a reload would change"),
     "apply": Command("swapper.ctl.apply", "check the configuration, and have systemd and the router take it"),
+    "schema": Command("swapper.ctl.schema", "what may stand in the configuration, for editors"),
     "top": Command("swapper.ctl.top", "the status, live"),
     "doctor": Command("swapper.ctl.doctor.command", "what goes wrong on this host, and the command that mends it"),
     "bench": Command("swapper.ctl.bench", "measure a model: loads, first token, tokens a second"),
