@@ -1,0 +1,1 @@
+"""Pages of the manual: there are all of them, and what they name exists."""
