@@ -55,6 +55,6 @@ _IPV6 = "[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*(?:/[0-9]+)?"
 _NAME_OR_IPV4 = "[A-Za-z0-9_.-]+(?:/[0-9.]+)?(?::[0-9]{1,5})?"
 _IN_BRACKETS = r"\[[^\]]+\](?::[0-9]{1,5})?"
 
-PEER = Kind("host", matching(f"(?:{_IPV6}|{_NAME_OR_IPV4}|{_IN_BRACKETS})"), _peer)
-HOST = Kind("host", matching(_HOST.pattern), _host)
+PEER = Kind("host", matching(f"(?:{_IPV6}|{_NAME_OR_IPV4}|{_IN_BRACKETS})", bare=True), _peer)
+HOST = Kind("host", matching(_HOST.pattern, bare=True), _host)
 ORIGIN = Kind("origin", matching(rf"(?:\*|{_ORIGIN.pattern})"), _origin)

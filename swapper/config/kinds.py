@@ -15,19 +15,18 @@ from swapper.config.table import Kind, Schema
 _CONTROLS = r"\u0000-\u0008\u000a-\u001f\u007f-\u009f"
 _INSIDE = rf"[^\t{_CONTROLS}]"
 _NO_PARENTS = r"(?!(?:.*/)?\.\.(?:/|$))"
-_SCALAR = ("string", "number", "boolean")
-"""A text need not have quotes: `3.10` and `on` are taken as they stand."""
-
 _FLAGS = "yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF"
 """YAML 1.1 has these for true and false, and 1.2, by which editors go, as texts."""
 
 _NOT_ZERO = r"(?=[^1-9]*[1-9])"
 
 
-def matching(pattern: str, *, also: tuple[str, ...] = ()) -> Schema:
-    """A text that matches, from its beginning to its end; or something else."""
-    types = ["string", *also]
-    return {"type": types if also else "string", "pattern": f"^{pattern}$"}
+def matching(pattern: str, *, bare: bool = False) -> Schema:
+    """A text that matches, from its beginning to its end; with `bare`, also one that YAML takes for something else.
+
+    A text need not have quotes for the reader: `3.10` and `on` are taken as they stand.
+    """
+    return {"type": ["string", "number", "boolean"] if bare else "string", "pattern": f"^{pattern}$"}
 
 
 def parsed[T](words: str, schema: Schema, parse: Callable[[str], T], plain: Callable[[T], object] = str) -> Kind[T]:
@@ -135,10 +134,10 @@ _SIZE = rf"{_NOT_ZERO}\s*{AMOUNT.pattern}\s*"
 _UP_TO_100 = rf"{_NOT_ZERO}\s*0*(?:100(?:\.0+)?|[0-9]{{1,2}}(?:\.[0-9]+)?)\s*%\s*"
 _TIME = rf"{_NOT_ZERO}\s*(?:{NUMBER.pattern}|(?:{SPAN.pattern})+)\s*"
 
-TEXT = Kind("text", matching(f"[^{_CONTROLS}]*", also=_SCALAR[1:]), Reader.text)
+TEXT = Kind("text", matching(f"[^{_CONTROLS}]*", bare=True), Reader.text)
 FLAG = Kind("`true` | `false`", {"anyOf": [{"type": "boolean"}, matching(f"(?:{_FLAGS})")]}, Reader.truth, bool)
 PATH = Kind("path", matching(f"/{_NO_PARENTS}{_INSIDE}*"), _path)
-RELATIVE = Kind("path", matching(rf"(?!~){_NO_PARENTS}{_INSIDE}*\S{_INSIDE}*", also=_SCALAR[1:]), _path)
+RELATIVE = Kind("path", matching(rf"(?!~){_NO_PARENTS}{_INSIDE}*\S{_INSIDE}*", bare=True), _path)
 """One that may begin in another directory."""
 
 TIME = parsed("time", {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, matching(_TIME)]}, duration, shown_time)

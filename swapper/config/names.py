@@ -27,4 +27,4 @@ def read_name(reader: Reader, value: Value, what: str) -> str | None:
 
 _PATTERN = r"(?![-\s])(?!.*\s$)[^,\u0000-\u001f\u007f-\u009f]+"
 
-NAME = Kind("name", {**matching(_PATTERN, also=("number", "boolean")), "maxLength": NAME_BYTES}, read_name)
+NAME = Kind("name", {**matching(_PATTERN, bare=True), "maxLength": NAME_BYTES}, read_name)

@@ -194,7 +194,7 @@ class TopKeys(Table):
         "first that chats.",
     )
     system = Key(
-        Kind("text", {"type": ["string", "number", "boolean"]}, _prompt),
+        Kind("text", matching(r"[\s\S]*", bare=True), _prompt),
         _USUAL.system,
         "What every model is told first; /system replaces it in one chat.",
     )

@@ -5,16 +5,15 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import yaml
 
 from swapper.config.keywords import TopKeys
 from swapper.documents.schema import schema
 from swapper.telegram.settings import TopKeys as BotKeys
 from tests.config import test_mistakes, test_requests
 from tests.config.conftest import Load
+from tests.config.editor import as_json
 from tests.test_house import SOURCE
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -31,27 +30,6 @@ BEYOND = (
     "' takes 67 bytes",
 )
 """Parts of messages that no schema can give: it sees values, and compares none with what stands elsewhere."""
-
-
-class Loader(yaml.SafeLoader):
-    """YAML as editors read it: 1.2, where `on` and `010` are what they look like (yaml.org/spec/1.2.2, 10.3.2)."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as it is there
-
-
-for tag, pattern, first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("merge", r"<<", "<"),
-):
-    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), list(first))
-
-
-def as_json(text: str) -> Any:  # noqa: ANN401 - whatever is written
-    """A document as JSON has it: names are texts."""
-    return json.loads(json.dumps(yaml.load(text, Loader)))  # noqa: S506 - a safe one
 
 
 def complaints(text: str, name: str = "swapper") -> list[str]:
