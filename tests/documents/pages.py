@@ -51,8 +51,9 @@ class Page:
         for line in self.source.splitlines():
             if line.startswith(".B "):
                 yield plain(line.removeprefix(".B "))
-            if line.startswith(".BR "):
-                yield from (plain(word).strip('"') for word in re.findall(r'"[^"]*"|\S+', line)[1::2])
+            if line.startswith((".BR ", ".BI ", ".RB ", ".IB ")):
+                words = re.findall(r'"[^"]*"|\S+', line)[1:]
+                yield from (plain(word).strip('"') for word in words[line[1] != "B" :: 2])
             yield from (plain(found) for found in _BOLD.findall(line))
 
     @property

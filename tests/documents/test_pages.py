@@ -125,9 +125,13 @@ def test_each_key_is_documented(file: str) -> None:
 
 @each
 def test_settings_are_what_the_units_say(page: Page) -> None:
-    for bold in page.bold:
-        if re.fullmatch(r"[A-Z]\w*=\S+", bold):
-            assert any(re.search(rf"^{re.escape(bold)}", text, re.MULTILINE) for text in unit_of(page)), bold
+    units = "".join(unit_of(page))
+    said = {bold for bold in page.bold if re.fullmatch(r"[A-Z]\w*=\S+", bold)} if units else set()
+    assert said - set(re.findall(r"^[A-Z]\w*=\S+", units, re.MULTILINE)) == set()
+
+
+def test_settings_are_named_in_pages_at_all() -> None:
+    assert sum(bool(re.fullmatch(r"[A-Z]\w*=\S+", bold)) for page in PAGES.values() for bold in page.bold) > 8
 
 
 def known_paths() -> set[str]:
