@@ -16,12 +16,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from swapper import profiles
-from swapper.config import LAST_GOOD, Config, ConfigErrors, Model, default_paths, load
+from swapper.config import LAST_GOOD, MODELS_DIR, Config, ConfigErrors, Model, default_paths, load
 from swapper.engines import ENGINES
 from swapper.engines.programs import USUAL_PATH
 from swapper.quoting import quoted, sentence, word, words
 
 DROPIN = "50-swapper.conf"
+PULLS = "swapper-pull@.service"
 UNITS = Path("/run/swapper-generator/units.json")
 ROUTER = Path("/usr/lib/systemd/system/swapper.service")
 LAUNCHER = ("/usr/bin/python3", "-IS", "/usr/share/swapper/swapper/launch.py")
@@ -145,7 +146,18 @@ def _prefix(path: Path) -> Path:
 def generate(config: Config) -> dict[str, str]:
     """All drop-ins: path below the generator's directory → text."""
     models = {f"{model.unit}.d/{DROPIN}": dropin(model, config) for model in config.models}
-    return models | dict(profiles.units(config))
+    pulls = {} if config.models_dir == MODELS_DIR else {f"{PULLS}.d/{DROPIN}": _pulls(config.models_dir)}
+    return models | dict(profiles.units(config)) | pulls
+
+
+def _pulls(models_dir: Path) -> str:
+    """Where pulls put models, if that is not the usual place: they write to one folder in it, and see the rest."""
+    parts = f"{models_dir}/.pull/parts"
+    service = [f"Environment={word(f'SWAPPER_MODELS={models_dir}')}", f"ReadWritePaths={quoted(f'-{parts}')}"]
+    if any(models_dir.is_relative_to(home) for home in HOMES):
+        service += [f"BindReadOnlyPaths={quoted(f'-{models_dir}')}", f"BindPaths={quoted(f'-{parts}')}"]
+    head = HEAD.format(file="/etc/swapper", unit=PULLS)
+    return "\n".join((head, "[Unit]", f"RequiresMountsFor={word(str(models_dir))}", "", "[Service]", *service, ""))
 
 
 def install(folder: Path, units: Mapping[str, str], *, preload: bool) -> None:

@@ -30,10 +30,13 @@ DOWN: dict[str, frozenset[str]] = {
     "telegram": frozenset({"client", "config", "host", "keys", "locality", "outside"}),
     "weights": frozenset(),
     "documents": frozenset({"config", "telegram"}),
+    "pull": frozenset({"core", "host"}),
     "ctl": frozenset(
-        {"config", "core", "documents", "engines", "generator", "keys", "simulate", "telegram", "weights"}
+        {"config", "core", "documents", "engines", "generator", "keys", "pull", "simulate", "telegram", "weights"}
     ),
-    "router": frozenset({"core", "config", "engines", "generator", "host", "keys", "locality", "outside", "profiles"}),
+    "router": frozenset(
+        {"core", "config", "engines", "generator", "host", "keys", "locality", "outside", "profiles", "pull"}
+    ),
 }
 """Each room, and the rooms below it that it may import."""
 

@@ -8,6 +8,7 @@ from swapper.config.errors import ConfigError, ConfigErrors
 from swapper.config.read import LAST_GOOD, default_paths, load, load_last_good
 from swapper.config.settings import (
     GATES_DIR,
+    MODELS_DIR,
     Bytes,
     Config,
     EngineSettings,
@@ -28,6 +29,7 @@ from swapper.config.settings import (
 __all__ = [
     "GATES_DIR",
     "LAST_GOOD",
+    "MODELS_DIR",
     "Bytes",
     "Config",
     "ConfigError",

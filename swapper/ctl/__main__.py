@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Command] = {
     "bench": Command("swapper.ctl.bench", "measure a model: loads, first token, tokens a second"),
     "pin": Command("swapper.ctl.pin", "put a model on other GPUs than the configuration says"),
     "add": Command("swapper.ctl.add", "configure a model that lies in a file or folder"),
+    "pull": Command("swapper.ctl.pull", "fetch a model from a hub; goes on by itself, and where it was"),
     "import": Command("swapper.ctl.importing", "another program's configuration as one of ours"),
     "simulate": Command("swapper.ctl.simulate", "what would happen: policies side by side, in virtual time"),
     "telegram": Command("swapper.ctl.telegram", "who may talk to the Telegram bot"),

@@ -237,7 +237,7 @@ def projector(path: Path, weights: Weights) -> Path | None:
         widths = {head.values.get(f"clip.{sense}.projection_dim") for sense in ("vision", "audio")} - {None}
         if head.projector and (not widths or not weights.width or weights.width in widths):
             found.append((-_alike(_bare(file), _bare(path)), file.name, file))
-    others = [file for file in path.parent.glob("*.gguf") if "mmproj" not in file.name and _first(file)]
+    others = {named(file) for file in path.parent.glob("*.gguf") if "mmproj" not in file.name and _first(file)}
     if not found or (len(others) > 1 and not min(found)[0]):
         return None  # in a folder with several models, one that is called otherwise is somebody else's
     return min(found)[2]

@@ -113,6 +113,8 @@ def _elsewhere_row(model: Json, now: float, style: Style) -> list[tuple[str, str
     if model["failure"] is not None:
         what = model["failure"]["message"].partition("\n")[0]
         name, state = model["name"], model["state"]
+        if model["progress"] is not None:
+            what = f"{model['progress']:.0f} % are there. {what}"
         return [(name, style.paint(name, "bold")), (state, style.state(state)), *plain(what)]
     return _resident(model, None, now, style)
 

@@ -44,12 +44,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A model that is being loaded got on.
+    """A model that is being loaded got on, or one whose files are being pulled.
 
     Attributes:
         at: Seconds since the epoch.
         model: The model's name.
-        percent: How much of its files the engine has read.
+        percent: How much of its files the engine has read, or is there.
     """
 
     at: float
@@ -58,7 +58,7 @@ class Progress:
 
 
 class Feed:
-    """Changes of models' states, how far loading is, and how long it took."""
+    """Changes of models' states, how far loading and pulling is, and how long a load took."""
 
     def __init__(
         self, now: Callable[[], float] = time.time, measure: Callable[[], float] = time.monotonic
@@ -96,14 +96,16 @@ class Feed:
         _tell(self._subscribers, change)
         _tell(self._watchers, change)
 
-    def progress(self, model: str, percent: float) -> None:
-        """Take note of how much of a model that is being loaded has been read now."""
-        if self._percents.get(model) != percent:
+    def progress(self, model: str, percent: float | None) -> None:
+        """Take note of how much of a model has been read now, or pulled; None where that is not known any more."""
+        if percent is None:
+            self._percents.pop(model, None)
+        elif self._percents.get(model) != percent:
             self._percents[model] = percent
             _tell(self._watchers, Progress(self._now(), model, percent))
 
     def percent(self, model: str) -> float | None:
-        """How much of a model has been read that is being loaded; None while it is not, or where it is not known."""
+        """How much of a model has been read that is being loaded, or pulled that is incomplete; None elsewhere."""
         return self._percents.get(model)
 
     def since(self, model: str) -> float | None:
@@ -122,7 +124,7 @@ class Feed:
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[AsyncIterator[Change | Progress]]:
-        """As `subscribe()`, and how far loading is."""
+        """As `subscribe()`, and how far loading and pulling is."""
         with _subscribed(self._watchers) as news:
             yield news
 

@@ -26,11 +26,12 @@ from swapper.core.model import Failure, State
 from swapper.core.scheduler import Scheduler
 from swapper.engines import ENGINES
 from swapper.host import failures
-from swapper.host.masks import masked
 from swapper.host.status import JobResult, UnitRefused, UnitStatus
+from swapper.pull import told
 from swapper.router import parking
 from swapper.router.chores import Chores
 from swapper.router.gates import Gates
+from swapper.router.obstacles import obstacle, obstacles
 from swapper.router.places import Places
 
 _LOG = logging.getLogger(__name__)
@@ -56,6 +57,9 @@ _GATES = Gates(GATES_DIR)
 AGAIN = 0.5
 """Seconds until a stop is asked for again of which systemd could not be told; it was tried for longer than that."""
 
+PULLS = 1.0
+"""Seconds between two looks at how far pulls are."""
+
 _NOT_PARKED: Failure | None = Failure("model_failed", "Its engine cannot be parked.")
 
 type Signature = tuple[tuple[str, int, int], ...]
@@ -71,7 +75,7 @@ class UnitOrders:
         places: Places,
         scheduler: Scheduler,
         dispatch: Callable[[Event], object],
-        progress: Callable[[str, float], None],
+        progress: Callable[[str, float | None], None],
         gates: Gates = _GATES,
         roomy: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -82,7 +86,8 @@ class UnitOrders:
             places: Where models run.
             scheduler: To be read only.
             dispatch: Where events go.
-            progress: Told how much of a model that is being loaded has been read, in percent.
+            progress: Told how much of a model has been read that is being loaded, or pulled that is incomplete, in
+                percent; None where it is neither.
             gates: Where engines wait that are started early.
             roomy: Says whether the host has memory for one of those.
         """
@@ -159,14 +164,26 @@ class UnitOrders:
             for model in self._places.config.models
             if (record := self._scheduler.record(model.name)) is not None and record.state in _RESTING
         ]
-        found = await asyncio.to_thread(lambda: [(model.name, obstacle(model)) for model in resting])
-        for name, failure in found:
+        found = await asyncio.to_thread(obstacles, resting)
+        for name, failure, percent in found:
             record = self._scheduler.record(name)
             if record is None or record.state not in _RESTING:
                 continue
             was = record.failure if record.state in {State.INCOMPLETE, State.DISABLED} else None
             if failure != was:
                 self._dispatch(AvailabilityChanged(name, failure))
+            self._progress(name, percent)
+
+    async def follow_pulls(self) -> None:
+        """Go on looking how far the files of incomplete models are, for as long as somebody wants to know."""
+        running = False
+        while True:
+            before, running = running, any(
+                report.stage is told.Stage.RUNNING for report in await asyncio.to_thread(told.reports)
+            )
+            if running or before:
+                await self.refresh()
+            await asyncio.sleep(PULLS)
 
     async def close(self) -> None:
         """Forget all orders; systemd goes on with what it was told."""
@@ -303,22 +320,6 @@ class UnitOrders:
     def _state(self, model: Model) -> State | None:
         record = self._scheduler.record(model.name)
         return record.state if record is not None else None
-
-
-def obstacle(model: Model) -> Failure | None:
-    """Why a model cannot be started, as far as files tell: masked, missing, still downloading. Reads the disk."""
-    if masked(model.unit):
-        unit = model.unit.removesuffix(".service")
-        return Failure("model_disabled", f"{model.name} is disabled: {unit} is masked.", f"systemctl unmask {unit}")
-    missing = ENGINES[model.engine].missing(model)
-    if not missing:
-        return None
-    what = "; ".join(missing)
-    return Failure(
-        "model_incomplete",
-        f"The files of {model.name} are not complete: {what}.",
-        "Wait for the download, or correct `model` in the configuration.",
-    )
 
 
 def weight(model: Model) -> int:

@@ -211,3 +211,17 @@ def test_what_is_no_longer_there_is_not_kept(machine: Path) -> None:
     status, files = generate(machine, "broken: [")
     assert (status, len(files)) == (1, 1)
     assert len(list((machine / "run" / "config").iterdir())) == 1
+
+
+def test_pulls_go_to_where_models_are() -> None:
+    assert generator.generate(Config()) == {}, "the template says it"
+    unit = "swapper-pull@.service.d/50-swapper.conf"
+    elsewhere = generator.generate(Config(models_dir=Path("/srv/my models")))[unit].splitlines()
+    assert elsewhere[4:] == [
+        'RequiresMountsFor="/srv/my models"', "", "[Service]", 'Environment="SWAPPER_MODELS=/srv/my models"',
+        'ReadWritePaths="-/srv/my models/.pull/parts"',
+    ]  # fmt: skip
+    at_home = generator.generate(Config(models_dir=Path("/home/ada/models")))[unit].splitlines()
+    assert at_home[-2:] == [
+        'BindReadOnlyPaths="-/home/ada/models"', 'BindPaths="-/home/ada/models/.pull/parts"'
+    ]  # fmt: skip

@@ -56,6 +56,7 @@ def card(catalog: Catalog, model: Model) -> Card:
         context_length=context,
         max_model_len=context,
         meta=None if context is None else Meta(context),
+        progress=catalog.feed.percent(model.name),
     )
 
 
@@ -73,7 +74,6 @@ def details(catalog: Catalog, model: Model) -> Details:
         unit=unit,
         invocation=record.invocation,
         status_text=status.status_text if status is not None and record.running else "",
-        progress=catalog.feed.percent(model.name),
         gpus=tuple(demand.gpu for demand in record.spec.demands if demand.real),
         groups=groups(catalog, model),
         memory=tuple(MemoryUse(use.gpu, use.declared, use.measured, use.exceeds) for use in uses),

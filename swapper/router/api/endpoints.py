@@ -135,7 +135,7 @@ ENDPOINTS = (
     Endpoint(
         "events", "GET", "/api/events", "What changes, as server-sent events", content=EVENTS,
         more="First an event `models` with the state of each, then an event `state` for each change, and "
-        "`progress` while one is loaded. Comments come in between while nothing happens.",
+        "`progress` while one is loaded, or its files are pulled. Comments come in between while nothing happens.",
     ),
 )  # fmt: skip
 """All of them; a path with a parameter in its middle comes before the one that it ends with."""

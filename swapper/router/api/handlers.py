@@ -215,7 +215,7 @@ class Api:
         return response
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """What changes, and how far loading is, as server-sent events; the present state first."""
+        """What changes, and how far loads and pulls are, as server-sent events; the present state first."""
         response = web.StreamResponse(headers={**_COMMON, "Content-Type": "text/event-stream"})
         response.force_close()
         with self._parts.feed.watch() as news:
@@ -225,6 +225,7 @@ class Api:
             states = States({record.name: record.appears for record in self._parts.runtime.scheduler.records()})
             await response.write(_event("models", states, 0))
             pending = asyncio.ensure_future(anext(news, None))
+            pulls = asyncio.ensure_future(self._parts.orders.follow_pulls())
             try:
                 while True:
                     await asyncio.wait({pending}, timeout=KEEPALIVE)
@@ -238,6 +239,7 @@ class Api:
                     pending = asyncio.ensure_future(anext(news, None))
             finally:
                 pending.cancel()
+                pulls.cancel()
 
     async def ui(self, _: web.Request) -> web.StreamResponse:
         """A page for people: models and states."""

@@ -132,6 +132,7 @@ class Card:
             from the engine, which is asked when it runs.
         max_model_len: The same in the word of vLLM.
         meta: The same in the words of llama-server.
+        progress: How far it is loaded, or while it is `incomplete` pulled, in per cent; null where that is not known.
     """
 
     id: str
@@ -148,6 +149,7 @@ class Card:
     context_length: int | None
     max_model_len: int | None
     meta: Meta | None
+    progress: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,6 @@ class Details(Card):
         unit: The systemd unit that runs it.
         invocation: systemd's id of what runs, or ran last; empty where nothing did.
         status_text: What its unit says of itself: the `STATUS=` that `systemctl status` shows.
-        progress: How far it is loaded, in per cent; null where that is not known.
         gpus: The GPUs that it is pinned to.
         groups: The groups that it is in.
         memory: What it declared, and has, of each of them.
@@ -241,7 +242,6 @@ class Details(Card):
     unit: str
     invocation: str
     status_text: str
-    progress: float | None
     gpus: tuple[int, ...]
     groups: tuple[Group, ...]
     memory: tuple[MemoryUse, ...]
@@ -319,12 +319,12 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """A model that is being loaded got on.
+    """A model that is being loaded got on, or one whose files are being pulled.
 
     Attributes:
         at: When, in seconds since the epoch.
         model: Which.
-        percent: How much of its files the engine has read, in per cent.
+        percent: How much of its files the engine has read, or is there, in per cent.
     """
 
     at: float
