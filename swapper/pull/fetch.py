@@ -6,7 +6,6 @@ there.
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import queue
@@ -20,7 +19,7 @@ from swapper.host import credentials
 from swapper.pull import PullError
 from swapper.pull.choose import Choice, File, choose
 from swapper.pull.hub import TOKEN, Hub, PassingError
-from swapper.pull.parts import DiskError, OverflowedError, Part, Piece, checksum
+from swapper.pull.parts import FULL, DiskError, OverflowedError, Part, Piece, checksum
 from swapper.pull.places import Places, key
 from swapper.pull.teller import Teller, gib
 
@@ -40,8 +39,6 @@ BESIDE = 64 << 20
 
 NOTED = 2.0
 """Seconds between two notes of how far it is: what a kill may cost."""
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +170,7 @@ class Fetch:
             for piece in part.pieces:
                 if piece.done < piece.length:
                     work.put((part, piece))
+        self._remember(parts)  # while there is room for notes
         for _ in range(CONNECTIONS):
             threading.Thread(target=self._work, args=(hub, commit, work), daemon=True).start()
         noted = time.monotonic()
@@ -259,6 +257,6 @@ def _pauses() -> Iterator[float]:
 
 def _disk(error: Exception, where: Path) -> PullError:
     number, text = error.args
-    if number in _FULL:
+    if number in FULL:
         return PullError("disk_full", f"the disk of {where} is full", _ROOM)
     return PullError("disk", f"{where} cannot be written: {text}")

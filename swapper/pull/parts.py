@@ -6,6 +6,7 @@ checksum, since the note knows nothing of what the network did to the bytes.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,9 @@ from swapper.pull.choose import File
 PIECE = 128 << 20
 """Bytes that are asked for at a time: a file has several connections, and no answer is longer than hubs give over plain
 HTTP (50 GB)."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a disk that has no room."""
 
 _BLOCK = 1 << 20
 
@@ -138,9 +142,7 @@ class Part:
             told = {"piece": self.pieces[0].length if self.pieces else 0, "done": [each.done for each in self.pieces]}
             try:
                 os.fdatasync(self._descriptor)
-                fresh = self._note.with_name(f"{self._note.name}.new")
-                fresh.write_text(json.dumps(told))
-                fresh.replace(self._note)
+                _replaced(self._note, json.dumps(told).encode())
             except OSError as error:
                 raise DiskError(error.errno, error.strerror) from error
 
@@ -200,6 +202,21 @@ class Part:
         self.close()
         self._note.unlink(missing_ok=True)
         self._coming.unlink(missing_ok=True)
+
+
+def _replaced(note: Path, content: bytes) -> None:
+    """Write a note anew: whole or not at all, or, where the disk is full, into the room that it has."""
+    fresh = note.with_name(f"{note.name}.new")
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(note)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        if error.errno not in FULL or not note.exists():
+            raise
+        with note.open("r+b") as file:
+            file.write(content)
+            file.truncate()
 
 
 def _lengths(total: int, size: int) -> list[int]:

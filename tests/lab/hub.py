@@ -39,6 +39,7 @@ class Trouble:
 
     Attributes:
         breaks: How many answers break off.
+        reset: Whether they do so by a reset, which costs what was on its way, or by an early end.
         after: Bytes of an answer that come before it breaks, or is held.
         statuses: Answers instead of the file.
         wrong: Whether one of its bytes is not what it should be.
@@ -47,6 +48,7 @@ class Trouble:
     """
 
     breaks: int = 0
+    reset: bool = False
     after: int = 0
     statuses: list[int] = field(default_factory=list)
     wrong: bool = False
@@ -260,7 +262,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             block = content[start : start + _BLOCK]
             if start >= trouble.after:
                 if breaks:
-                    self._break()
+                    self._break(reset=trouble.reset)
                     return
                 if trouble.held and not trouble.go.is_set():
                     self.wfile.flush()
@@ -270,11 +272,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             with self.hub.lock:
                 self.hub.sent += len(block)
 
-    def _break(self) -> None:
-        """As a router that loses its state does: a reset, in the middle."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    def _break(self, *, reset: bool) -> None:
+        self.wfile.flush()
+        if reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        else:
+            self.connection.shutdown(socket.SHUT_RDWR)
         self.close_connection = True
-        self.connection.close()
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         body = json.dumps({"error": message}).encode()

@@ -47,12 +47,19 @@ def test_the_token_goes_to_the_hub_and_no_further(
     assert {each.token for each in desk.hub.asked if each.host.startswith("localhost")} == {""}
 
 
-def test_connections_that_break_are_gone_on_with_where_they_broke(desk: Desk) -> None:
+def test_answers_that_end_early_are_gone_on_with_where_they_did(desk: Desk) -> None:
     desk.hub.trouble(NAME, Trouble(breaks=9, after=512 << 10))
     report = desk.pull(SOURCE)
     assert report.stage == "done"
     assert desk.part(SOURCE, NAME).read_bytes() == BIG
-    assert any(int(text[6:].partition("-")[0]) % MIB for text in desk.hub.ranges(NAME)), "in the middle of pieces"
+    assert desk.hub.sent == len(BIG), "no byte came twice"
+
+
+def test_connections_that_are_reset_are_made_anew(desk: Desk) -> None:
+    desk.hub.trouble(NAME, Trouble(breaks=9, after=512 << 10, reset=True))
+    report = desk.pull(SOURCE)
+    assert report.stage == "done"
+    assert desk.part(SOURCE, NAME).read_bytes() == BIG
 
 
 def test_a_hub_in_trouble_is_asked_again(desk: Desk) -> None:

@@ -26,7 +26,7 @@ UNITS = Path("/run/systemd/system")
 SHIPPED = (
     "swapper.socket", "swapper.service", "llama@test.service", "vllm@test.service", "speech@test.service",
     "swapper-models.slice", "swapper-gpus.socket", "swapper-gpus@test.service", "swapper-profile@test.target",
-    "swapper-room@test.target",
+    "swapper-room@test.target", "swapper-pull@test.service",
 )  # fmt: skip
 TINY = "unit-tiny"
 LLAMA = f"""\
@@ -109,6 +109,7 @@ def test_verify_has_nothing_to_say() -> None:
         ("vllm@test.service", 2.0),
         ("speech@test.service", 1.2),
         ("swapper-gpus@test.service", 1.0),
+        ("swapper-pull@test.service", 1.5),
     ],
 )
 def test_exposure(unit: str, most: float) -> None:
