@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _row(model: Mapping[str, Any], style: Style) -> list[tuple[str, str]]:
     name, state = model["name"], model["state"]
+    shown = f"{state} {model['progress']:.0f} %" if model["progress"] is not None else state
     gpus = ",".join(map(str, model["gpus"])) or "none"
     can, aliases = ",".join(model["capabilities"]), ", ".join(model["aliases"])
     cells = plain(model["engine"], gpus, str(model["context_length"] or ""), can, aliases)
-    return [(name, style.paint(name, "bold")), (state, style.state(state)), *cells]
+    return [(name, style.paint(name, "bold")), (shown, shown.replace(state, style.state(state))), *cells]

@@ -7,6 +7,7 @@ import pty
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -264,7 +265,8 @@ def test_a_disk_that_is_too_small_and_one_that_gets_full(hub: Hub, gguf: bytes) 
         folder.rmdir()
 
 
-def test_models_in_a_home_that_is_closed_to_others_are_their_owners(hub: Hub, gguf: bytes) -> None:
+@pytest.mark.usefixtures("hub")
+def test_models_in_a_home_that_is_closed_to_others_are_their_owners(gguf: bytes) -> None:
     run("useradd", "--create-home", "ada")
     home = Path("/home/ada")
     try:
@@ -363,10 +365,20 @@ def test_who_fetches_may_write_to_one_folder_and_reads_no_secrets() -> None:
         Path("/run/pull-probe.py").unlink()
 
 
-def test_without_the_library_it_says_what_to_install(hub: Hub) -> None:
-    DROPIN.write_text("[Service]\nTemporaryFileSystem=/usr/lib/python3/dist-packages/huggingface_hub\n")
+def test_without_the_library_it_says_what_to_install_and_takes_a_virtual_environment(hub: Hub, gguf: bytes) -> None:
+    library = Path("/usr/lib/python3/dist-packages/huggingface_hub")
+    with DROPIN.open("a") as dropin:
+        dropin.write(f"InaccessiblePaths={library}\n")
     run("systemctl", "daemon-reload")
     said = ctl("pull", SOURCE, status=1)
     assert "huggingface_hub is not installed" in said
     assert "python3 -m venv /opt/huggingface-hub" in said
     assert not hub.asked
+    venv = Path("/opt/huggingface-hub")
+    packages = venv / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    try:
+        shutil.copytree(library, packages / library.name)
+        ctl("pull", SOURCE)
+        assert PLACE.read_bytes() == gguf
+    finally:
+        shutil.rmtree(venv)

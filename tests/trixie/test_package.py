@@ -113,6 +113,13 @@ def test_an_upgrade_starts_no_router() -> None:
     assert show("swapper.socket", "ActiveState") == "active"
 
 
+def test_a_pull_says_what_to_install_where_debian_has_no_library_for_it() -> None:
+    said = run("swapperctl", "pull", "hf:org/repo", check=False)
+    assert "huggingface_hub is not installed" in said
+    assert "python3 -m venv /opt/huggingface-hub && /opt/huggingface-hub/bin/pip install huggingface_hub" in said
+    assert show("swapper-pull@hf:org@2frepo.service", "Result") == "exit-code"
+
+
 def test_a_removal_stops_everything_and_keeps_the_configuration() -> None:
     start_engine()
     ask("GET", "/v1/models")
@@ -132,6 +139,8 @@ def test_a_purge_leaves_nothing_behind() -> None:
     (CONFIG.parent / "conf.d" / "more.yaml").write_text("models: {}")
     for folder in ("credstore", "credstore.encrypted"):
         Path(f"/etc/{folder}/swapper.keys").touch()
+        Path(f"/etc/{folder}/swapper-pull.token").touch()
+    run("swapperctl", "pull", "hf:org/repo", check=False)
     run("systemctl", "reload", "swapper")
     installed = files()
     assert "/usr/share/swapper/swapper/__pycache__" in installed
