@@ -73,6 +73,7 @@ def _pulled(source: Source) -> Report:
     try:
         _follow(source, starting)
     except KeyboardInterrupt:
+        starting.terminate()  # it only waits
         starting.wait()
         _clear()
         print(f"It goes on without you: systemctl status '{source.unit}'\nTo end it: systemctl stop '{source.unit}'",

@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,10 +85,14 @@ class Fetch:
             token = credentials.read(TOKEN).get(TOKEN, b"").decode().strip()
             hub = Hub(token or None)
             wanted = self._wanted(hub)
-            parts = self._parts(wanted.missing)
+            parts: list[Part] = []
             try:
+                for file in wanted.missing:
+                    parts.append(Part(file, self._places.parts / key(self._source, file)))  # noqa: PERF401 - closed below
                 self._check_room(parts)
                 self._get(hub, wanted.commit, parts)
+            except DiskError as error:
+                raise _disk(error, self._places.parts) from error
             finally:
                 self._ended.set()
                 for part in parts:
@@ -135,17 +139,6 @@ class Fetch:
         message = f"{place} is there, and is not what {self._source.repo} has now"
         raise PullError("in_the_way", message, "move it away, with the model that it is of stopped")
 
-    def _parts(self, files: Sequence[File]) -> Sequence[Part]:
-        found: list[Part] = []
-        try:
-            for file in files:
-                found.append(Part(file, self._places.parts / key(self._source, file)))  # noqa: PERF401 - see below
-        except DiskError as error:
-            for part in found:
-                part.close()
-            raise _disk(error, self._places.parts) from error
-        return found
-
     def _check_room(self, parts: Sequence[Part]) -> None:
         needed = sum(part.file.size - part.done for part in parts)
         disk = os.statvfs(self._places.parts)
@@ -170,20 +163,22 @@ class Fetch:
             for piece in part.pieces:
                 if piece.done < piece.length:
                     work.put((part, piece))
-        self._remember(parts)  # while there is room for notes
+        _remember(parts)  # while there is room for notes
         for _ in range(CONNECTIONS):
             threading.Thread(target=self._work, args=(hub, commit, work), daemon=True).start()
-        noted = time.monotonic()
+        noted, before = time.monotonic(), -1
         while left:
             self._teller.far(parts)
+            if (done := sum(part.done for part in parts)) != before:
+                before, self._last = done, time.monotonic()
             with contextlib.suppress(queue.Empty):
                 result = self._results.get(timeout=0.5)
                 if isinstance(result, Exception):
-                    raise _disk(result, self._places.parts) if isinstance(result, DiskError) else result
+                    raise result
                 left.discard(id(result))
             if time.monotonic() - noted >= NOTED:
                 noted = time.monotonic()
-                self._remember(parts)
+                _remember(parts)
         self._teller.far(parts)
 
     def _work(self, hub: Hub, commit: str, work: "queue.SimpleQueue[tuple[Part, Piece]]") -> None:
@@ -209,10 +204,7 @@ class Fetch:
             try:
                 hub.fetch(self._source.repo, commit, part.file, piece)
             except PassingError as error:
-                now = time.monotonic()
-                if piece.done > before:
-                    self._last = now
-                if now - self._last > self._patience:
+                if time.monotonic() - self._last > self._patience:
                     hint = "the same command goes on with what is there"
                     raise PullError("broken_off", f"nothing comes any more: {error}", hint) from error
                 self._teller.trouble(str(error))
@@ -221,15 +213,7 @@ class Fetch:
             except OverflowedError:
                 raise PullError("no_ranges", f"{hub.endpoint} does not serve parts of files", _MIRROR) from None
             else:
-                self._last = time.monotonic()
                 return
-
-    def _remember(self, parts: Sequence[Part]) -> None:
-        try:
-            for part in parts:
-                part.remember()
-        except DiskError as error:
-            raise _disk(error, self._places.parts) from error
 
 
 _ROOM = "make room, and pull again: what has come is kept"
@@ -249,13 +233,18 @@ def _alone(repo: str, teller: Teller) -> Iterator[None]:
         yield
 
 
+def _remember(parts: Iterable[Part]) -> None:
+    for part in parts:
+        part.remember()
+
+
 def _pauses() -> Iterator[float]:
     yield from PAUSES
     while True:
         yield PAUSES[-1]
 
 
-def _disk(error: Exception, where: Path) -> PullError:
+def _disk(error: DiskError, where: Path) -> PullError:
     number, text = error.args
     if number in FULL:
         return PullError("disk_full", f"the disk of {where} is full", _ROOM)

@@ -10,6 +10,7 @@ Protocol: https://huggingface.co/docs/hub/api.
 """
 
 import importlib
+import re
 import site
 import sys
 from collections.abc import Sequence
@@ -126,7 +127,8 @@ def _file(sibling: Any) -> File:  # noqa: ANN401 - a RepoSibling
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    """What it says, without queries of addresses: those that a hub leads to have signatures in them."""
+    return re.sub(r"\?[^\s'\"]+", "", str(error).strip().partition("\n")[0])[:300]
 
 
 def _library() -> "ModuleType":
