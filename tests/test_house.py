@@ -63,6 +63,7 @@ ONLY_IN: dict[str, frozenset[str]] = {
         {f"router/api/{name}.py" for name in ("engine_metrics", "families", "metrics")} | {"telegram/metrics.py"}
     ),
     "telegram": frozenset({"telegram/api.py"}),
+    "huggingface_hub": frozenset({"pull/hub.py"}),
     "markdown_it": frozenset({"telegram/text/render.py"}),
 }
 """Libraries, and the only files that may import them."""

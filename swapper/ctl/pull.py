@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _pulled(source: Source) -> Report:
     """Start it, follow it, and return what it says in the end."""
+    before = told.read(source.instance)
     starting = _started(source, wait=True)
     try:
         _follow(source, starting)
@@ -80,11 +81,10 @@ def _pulled(source: Source) -> Report:
               file=sys.stderr)  # fmt: skip
         raise
     said = starting.stderr.read().strip() if starting.stderr is not None else ""
-    invocation = _shown(source.unit, "InvocationID")
     report = told.read(source.instance)
     if starting.returncode == 0 and report is not None and report.stage is Stage.DONE:
         return report
-    if report is None or report.invocation != invocation or report.stage is not Stage.FAILED:
+    if report is None or report == before or report.stage is not Stage.FAILED:
         hint = "this is for root: sudo swapperctl pull …" if starting.returncode == _NOT_ALLOWED else ""
         raise Failure(said or f"{source.unit} did not start", hint or f"journalctl -u '{source.unit}' -n 20")
     status = WRONG if report.code in MISTAKEN else FAILED
@@ -150,8 +150,3 @@ def _configured(report: Report) -> str:
             if report.path in ENGINES[model.engine].roots(model):
                 return model.name
     return ""
-
-
-def _shown(unit: str, name: str) -> str:
-    words = ["systemctl", "show", "--value", f"--property={name}", unit]
-    return subprocess.run(words, check=False, capture_output=True, text=True).stdout.strip()

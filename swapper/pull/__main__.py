@@ -16,6 +16,10 @@ from swapper.pull.teller import Teller, gib
 from swapper.pull.told import Stage
 
 
+STOPPED = 143
+"""Exit status of what systemd ended, as shells have it: for the unit (SuccessExitStatus=) that is no failure."""
+
+
 def main(step: str, instance: str) -> int:
     """Take one step; returns the exit status."""
     source = of_instance(instance)
@@ -37,7 +41,7 @@ def main(step: str, instance: str) -> int:
     except PullError as error:
         print("\n".join(filter(None, (str(error), *error.details, error.hint))), file=sys.stderr)
         teller.failed(error)
-        return 1
+        return STOPPED if error.code == "interrupted" else 1
     return 0
 
 
@@ -50,8 +54,8 @@ def _fetch(places: Places, teller: Teller) -> None:
 
 def _place(places: Places, teller: Teller) -> None:
     report = told.read(places.source.instance)
-    if report is None or report.invocation != teller.report.invocation:
-        raise PullError("interrupted", "it is not known what was fetched", "pull again")
+    if report is None or report.invocation != teller.report.invocation or report.stage is not Stage.RUNNING:
+        raise PullError("disk", "it is not known what was fetched", "pull again")
     place.place(places, place.keys(report))
     teller.report = report
     teller.done()

@@ -206,6 +206,7 @@ def test_a_stop_is_no_end(hub: Hub, gguf: bytes) -> None:
         run("systemctl", "stop", UNIT)
         said, _ = process.communicate(timeout=house.PATIENCE)
         assert (process.returncode, "it was stopped" in said) == (1, True), said
+        assert show(UNIT, "ActiveState") == "inactive"
     del hub.troubles[NAME]
     before = hub.sent
     ctl("pull", SOURCE)
