@@ -15,7 +15,6 @@ from swapper.pull.source import Source, of_instance
 from swapper.pull.teller import Teller, gib
 from swapper.pull.told import Stage
 
-
 STOPPED = 143
 """Exit status of what systemd ended, as shells have it: for the unit (SuccessExitStatus=) that is no failure."""
 
