@@ -151,11 +151,10 @@ def generate(config: Config) -> dict[str, str]:
 
 
 def _pulls(models_dir: Path) -> str:
-    """Where pulls put models, if that is not the usual place: they write to one folder in it, and see the rest."""
-    parts = f"{models_dir}/.pull/parts"
-    service = [f"Environment={word(f'SWAPPER_MODELS={models_dir}')}", f"ReadWritePaths={quoted(f'-{parts}')}"]
+    """Where pulls put models, if that is not the usual place."""
+    service = [f"Environment={word(f'SWAPPER_MODELS={models_dir}')}", f"ReadWritePaths={quoted(f'-{models_dir}')}"]
     if any(models_dir.is_relative_to(home) for home in HOMES):
-        service += [f"BindReadOnlyPaths={quoted(f'-{models_dir}')}", f"BindPaths={quoted(f'-{parts}')}"]
+        service.append(f"BindPaths={quoted(f'-{models_dir}')}")
     head = HEAD.format(file="/etc/swapper", unit=PULLS)
     return "\n".join((head, "[Unit]", f"RequiresMountsFor={word(str(models_dir))}", "", "[Service]", *service, ""))
 

@@ -55,8 +55,8 @@ def _place(places: Places, teller: Teller) -> None:
     report = told.read(places.source.instance)
     if report is None or report.invocation != teller.report.invocation or report.stage is not Stage.RUNNING:
         raise PullError("disk", "it is not known what was fetched", "pull again")
-    place.place(places, place.keys(report))
     teller.report = report
+    place.place(places, place.keys(report))
     teller.done()
     print(f"{report.source}: {gib(report.total)} in {report.path}")
 

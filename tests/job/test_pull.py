@@ -74,10 +74,12 @@ def coming(hub: Hub, after: int = 5 * MIB, *words: str) -> Iterator[tuple[Troubl
     held = hub.trouble(NAME, Trouble(held=True, after=after))
     argv = ["swapperctl", "pull", SOURCE, *words]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert held.standing.wait(house.PATIENCE), journal(UNIT)
-        until(lambda: report().done >= after - MIB, "it says how far it is")
-        yield held, process
-        held.go.set()
+        try:
+            assert held.standing.wait(house.PATIENCE), journal(UNIT)
+            until(lambda: report().done >= after - MIB, "it says how far it is")
+            yield held, process
+        finally:
+            held.go.set()
 
 
 def end(process: "subprocess.Popen[str]") -> str:
