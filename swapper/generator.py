@@ -152,9 +152,9 @@ def generate(config: Config) -> dict[str, str]:
 
 def _pulls(models_dir: Path) -> str:
     """Where pulls put models, if that is not the usual place."""
-    service = [f"Environment={word(f'SWAPPER_MODELS={models_dir}')}", f"ReadWritePaths={quoted(f'-{models_dir}')}"]
-    if any(models_dir.is_relative_to(home) for home in HOMES):
-        service.append(f"BindPaths={quoted(f'-{models_dir}')}")
+    hidden = any(models_dir.is_relative_to(home) for home in HOMES)
+    shown = f"{'BindPaths' if hidden else 'ReadWritePaths'}={quoted(f'-{models_dir}')}"
+    service = [f"Environment={word(f'SWAPPER_MODELS={models_dir}')}", shown]
     head = HEAD.format(file="/etc/swapper", unit=PULLS)
     return "\n".join((head, "[Unit]", f"RequiresMountsFor={word(str(models_dir))}", "", "[Service]", *service, ""))
 

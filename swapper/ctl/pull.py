@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,9 +25,6 @@ from swapper.pull.told import Report, Stage
 
 EVERY = 0.25
 """Seconds between two looks."""
-
-_NOT_ALLOWED = 4
-"""systemctl's status where polkit says no (systemctl(1) "Exit status", after LSB: insufficient privilege)."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,8 +83,8 @@ def _pulled(source: Source) -> Report:
     if starting.returncode == 0 and report is not None and report.stage is Stage.DONE:
         return report
     if report is None or report == before or report.stage is not Stage.FAILED:
-        hint = "this is for root: sudo swapperctl pull …" if starting.returncode == _NOT_ALLOWED else ""
-        raise Failure(said or f"{source.unit} did not start", hint or f"journalctl -u '{source.unit}' -n 20")
+        hint = f"journalctl -u '{source.unit}' -n 20" if os.geteuid() == 0 else "this is for root: sudo swapperctl pull …"
+        raise Failure(said or f"{source.unit} did not start", hint)
     status = WRONG if report.code in MISTAKEN else FAILED
     raise Failure(report.message, report.hint, status, report.details)
 

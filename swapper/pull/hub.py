@@ -54,7 +54,7 @@ class Hub:
         """
         self._token = token or False
         self._library = _library()
-        self._download = importlib.import_module("huggingface_hub.file_download")
+        self._download = self._library.file_download
         self._download.constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
 
     @property
@@ -139,7 +139,8 @@ def _library() -> "ModuleType":
         site.addsitedir(str(ours))
         sys.path[:] = [path for path in sys.path if path not in before] + before
     try:
-        return importlib.import_module("huggingface_hub")
+        importlib.import_module("huggingface_hub.file_download")
+        return sys.modules["huggingface_hub"]
     except ImportError as error:
         hint = f"apt install python3-huggingface-hub (Debian 14), or: python3 -m venv {VENV} && {VENV}/bin/pip install "
         raise PullError("no_library", "huggingface_hub is not installed", f"{hint}huggingface_hub") from error
