@@ -83,7 +83,8 @@ def _pulled(source: Source) -> Report:
     if starting.returncode == 0 and report is not None and report.stage is Stage.DONE:
         return report
     if report is None or report == before or report.stage is not Stage.FAILED:
-        hint = f"journalctl -u '{source.unit}' -n 20" if os.geteuid() == 0 else "this is for root: sudo swapperctl pull …"
+        root = os.geteuid() == 0
+        hint = f"journalctl -u '{source.unit}' -n 20" if root else "this is for root: sudo swapperctl pull …"
         raise Failure(said or f"{source.unit} did not start", hint)
     status = WRONG if report.code in MISTAKEN else FAILED
     raise Failure(report.message, report.hint, status, report.details)

@@ -93,6 +93,10 @@ class Fetch:
                 self._get(hub, wanted.commit, parts)
             except DiskError as error:
                 raise _disk(error, self._places.parts) from error
+            except OverflowedError:
+                for part in parts:
+                    part.forget()  # whatever came stands where it does not belong
+                raise PullError("no_ranges", f"{hub.endpoint} does not serve parts of files", _MIRROR) from None
             finally:
                 self._ended.set()
                 for part in parts:
@@ -210,8 +214,6 @@ class Fetch:
                 self._teller.trouble(str(error))
                 if self._ended.wait(pause if piece.done == before else PAUSES[0]):
                     return
-            except OverflowedError:
-                raise PullError("no_ranges", f"{hub.endpoint} does not serve parts of files", _MIRROR) from None
             else:
                 return
 

@@ -160,7 +160,7 @@ class Part:
                 self._coming.rename(self.path)
         except OSError as error:
             raise DiskError(error.errno, error.strerror) from error
-        self._forget()
+        self.forget()
         if found != self.file.checksum:
             message = f"{self.file.name} is not what the hub says it is: {found} instead of {self.file.checksum}"
             raise PullError("checksum", message, "it was thrown away; the same command fetches it again")
@@ -198,7 +198,8 @@ class Part:
         starts = [number * size for number in range(len(lengths))]
         self.pieces = [Piece(self._descriptor, *each) for each in zip(starts, lengths, far, strict=True)]
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Throw away what has come of it, unless it is whole."""
         self.close()
         self._note.unlink(missing_ok=True)
         self._coming.unlink(missing_ok=True)

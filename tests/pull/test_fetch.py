@@ -181,6 +181,7 @@ def test_who_does_not_serve_ranges_is_told(desk: Desk) -> None:
     desk.hub.trouble(NAME, Trouble(ranges=False))
     report = desk.pull(SOURCE)
     assert (report.code, "HF_ENDPOINT" in report.hint) == ("no_ranges", True)
+    assert list((desk.models / ".pull" / "parts").iterdir()) == []
     desk.piece = 64 * MIB
     assert desk.pull(SOURCE).stage == "done", "what fits one piece is not asked for in ranges"
 
