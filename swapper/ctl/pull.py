@@ -26,6 +26,9 @@ from swapper.pull.told import Report, Stage
 EVERY = 0.25
 """Seconds between two looks."""
 
+ENDING = 25.0
+"""Seconds that a stop may take: more than the unit's `TimeoutStopSec=`."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
@@ -79,7 +82,7 @@ def _pulled(source: Source) -> Report:
               file=sys.stderr)  # fmt: skip
         raise
     said = starting.stderr.read().strip() if starting.stderr is not None else ""
-    report = told.read(source.instance)
+    report = _ended(source)
     if starting.returncode == 0 and report is not None and report.stage is Stage.DONE:
         return report
     if report is None or report == before or report.stage is not Stage.FAILED:
@@ -88,6 +91,16 @@ def _pulled(source: Source) -> Report:
         raise Failure(said or f"{source.unit} did not start", hint)
     status = WRONG if report.code in MISTAKEN else FAILED
     raise Failure(report.message, report.hint, status, report.details)
+
+
+def _ended(source: Source) -> Report | None:
+    """What it says in the end. Where somebody stops it, systemd lets go of whoever waits before that is said."""
+    end = time.monotonic() + ENDING
+    while (report := told.read(source.instance)) is not None and report.stage is Stage.RUNNING:
+        if time.monotonic() > end:
+            break
+        time.sleep(EVERY)
+    return report
 
 
 def _started(source: Source, *, wait: bool) -> subprocess.Popen[str]:
