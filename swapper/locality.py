@@ -2,11 +2,17 @@
 
 A browser on this machine reaches a port of it for every page that it shows; with a name of its own that changes its
 address (DNS rebinding) a page even looks like a part of the port. What it cannot change is the name in Host.
+
+A proxy on this machine comes from this machine too, with what it was asked by others. Most say so.
 """
 
 import re
 import socket
 from collections.abc import Container
+
+PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
+"""Fields by which a proxy tells for whom it asks (RFC 7239, and what was usual before it). A request with one of them
+is not taken for this machine's own. That anybody can write one does no harm: it only takes trust away."""
 
 _HOST = re.compile(rb"(?:([0-9A-Za-z_.-]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{0,5})?")
 

@@ -1,8 +1,9 @@
 """Who may do what: keys, and what browsers say about where a request comes from. Every request head is judged here.
 
 Keys. Without any, whoever reaches the port may do everything, so only what came in on a loopback address or a unix
-socket is answered. With keys, a request shows one (`Authorization: Bearer`, `x-api-key`, or as the password of Basic,
-which is what a browser can ask a person for), and the key's scope must cover the route's. keys.py has them.
+socket is answered, and not what a proxy there passes on for others (as far as it says so: locality.py). With keys, a
+request shows one (`Authorization: Bearer`, `x-api-key`, or as the password of Basic, which is what a browser can ask a
+person for), and the key's scope must cover the route's. keys.py has them.
 
 Web pages. A browser on this machine or in this network reaches the port for every page that it shows, and some of its
 requests need nobody's consent. None of them may do or learn anything:
@@ -110,7 +111,7 @@ class Access:
             credential: The key that came with it, see `presented`.
             host: The Host field, empty without (HTTP/1.0).
             origin: The Origin field, empty without.
-            local: It came in on a loopback address or a unix socket, see `is_local`.
+            local: It came in on a loopback address or a unix socket, see `is_local`, and is nobody else's.
             scope: What its route asks for.
 
         Returns:
@@ -187,7 +188,8 @@ class Access:
 
 def _keys_required() -> ApiError:
     how = " && ".join(MAKE_KEYS)
-    return ApiError("keys_required", "Without API keys, this port answers its own machine only.", f"As root: {how}")
+    return ApiError("keys_required", "Without API keys, this port answers its own machine only, and no proxy.",
+                    f"As root: {how}")  # fmt: skip
 
 
 def _key_missing(scope: Scope) -> ApiError:

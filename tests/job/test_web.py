@@ -67,6 +67,14 @@ def test_with_keys_such_a_name_still_gets_nothing() -> None:
     assert knock("GET", "/v1/models", bearer(ALICE), host="gpu.example.com").status == 200
 
 
+def test_what_a_proxy_passes_on_is_not_this_machines_own() -> None:
+    for headers in ({"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=192.0.2.1"}, {"x-real-ip": "192.0.2.1"}):
+        try_all(headers, "keys_required")
+    PLAIN.write_text(KEYS)
+    run("systemctl", "restart", "swapper")
+    assert knock("GET", "/v1/models", {"X-Forwarded-For": "192.0.2.1", **bearer(ALICE)}).status == 200
+
+
 def test_pages_of_the_port_itself_and_programs_are_served() -> None:
     for host in ("localhost:8000", "127.0.0.1:8000", "[::1]:8000"):
         for headers in ({}, {"Origin": f"http://{host}"}):

@@ -31,6 +31,13 @@ def test_a_head_becomes_facts() -> None:
     assert head.request_id == b"mine_1.a-b"
 
 
+def test_what_a_proxy_passes_on_is_known_by_its_word() -> None:
+    assert not parse_request(_request()).passed_on
+    for line in (b"X-Forwarded-For: 192.0.2.1", b"forwarded: for=192.0.2.1", b"X-REAL-IP:", b"X-Forwarded-For: ::1"):
+        head = parse_request(_request(line))
+        assert (head.passed_on, head.fields) == (True, line + b"\r\n")
+
+
 @pytest.mark.parametrize("value", [b"a b", b"\xff", b"", b"a" * 65, b"a/b"])
 def test_a_request_id_that_is_not_sane_is_not_taken(value: bytes) -> None:
     assert parse_request(_request(b"X-Request-Id: " + value)).request_id is None

@@ -165,7 +165,7 @@ class Connection(ClientLine):
             self._local = is_local(self.transport.get_extra_info("sockname"))
         route = self._route = front.route(head)
         try:
-            self._key = front.judge(head, route, local=self._local)
+            self._key = front.judge(head, route, local=self._local and not head.passed_on)
         except ApiError as error:
             self._refuse(error)
             return b""

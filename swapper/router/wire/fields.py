@@ -2,6 +2,8 @@
 
 import re
 
+from swapper.locality import PASSED_ON
+
 HEAD_LIMIT = 64 * 1024
 """Longest head in bytes, of a request and of a response."""
 
@@ -22,7 +24,7 @@ THEIRS = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"proxy-a
                      b"access-control-allow-origin", b"access-control-allow-credentials",
                      b"access-control-allow-methods", b"access-control-allow-headers",
                      b"access-control-expose-headers"})  # fmt: skip
-_NOTED = OURS | THEIRS | {b"content-type", b"content-encoding", b"origin"}
+_NOTED = OURS | THEIRS | PASSED_ON | {b"content-type", b"content-encoding", b"origin"}
 
 
 class ProtocolError(Exception):

@@ -14,6 +14,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from swapper.locality import PASSED_ON
 from swapper.router.wire.fields import (
     HEAD_LIMIT,
     KNOWN,
@@ -56,6 +57,7 @@ class RequestHead(NamedTuple):
         authorization: As sent, empty without; never to be logged or passed on.
         api_key: `x-api-key` as sent, empty without; never to be logged or passed on.
         upgrade: The protocol that the client wants instead, in lower case; empty without.
+        passed_on: A proxy says that it asks for somebody else.
     """
 
     method: bytes
@@ -74,6 +76,7 @@ class RequestHead(NamedTuple):
     authorization: bytes = b""
     api_key: bytes = b""
     upgrade: bytes = b""
+    passed_on: bool = False
 
     @property
     def path(self) -> bytes:
@@ -190,7 +193,7 @@ def parse_request(head: bytes) -> RequestHead:
     method, target, version = _short_request_line(first) if len(first) < SHORT else _request_line(first)
     asked = _Asked()
     content_type = encoding = origin = b""
-    typed = False
+    typed = passed_on = False
     forwarded = []
     for line in lines:
         name, value = KNOWN.get(line) or new_field(line)
@@ -206,11 +209,14 @@ def parse_request(head: bytes) -> RequestHead:
             encoding = encoding + b", " + value.lower() if encoding else value.lower()
         elif name == b"origin":
             origin = b"null" if origin else value  # two of them are nobody's
+        elif name in PASSED_ON:
+            passed_on = True
     asked.check(version)
     secrets = asked.secrets or _NO_SECRETS
     return RequestHead(method, target, version, asked.forwarded(forwarded), asked.length, asked.chunked, asked.close,
                        asked.expects, content_type, encoding, asked.request_id, asked.host, origin,
-                       secrets.get(b"authorization", b""), secrets.get(b"x-api-key", b""), asked.upgrade)  # fmt: skip
+                       secrets.get(b"authorization", b""), secrets.get(b"x-api-key", b""), asked.upgrade,
+                       passed_on)  # fmt: skip
 
 
 def _status_line(line: bytes) -> tuple[int, int, bytes]:

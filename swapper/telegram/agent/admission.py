@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from swapper.keys import Fingerprints, Known, presented
-from swapper.locality import is_local, is_ours, is_own_page
+from swapper.locality import PASSED_ON, is_local, is_ours, is_own_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class Admission:
 
 def _unkeyed(request: web.Request, host: bytes) -> Refusal | None:
     sockname = request.transport.get_extra_info("sockname") if request.transport is not None else None
-    if not is_local(sockname):
-        return Refusal(403, "keys_required", "Without API keys, this port answers its own machine only.")
+    if not is_local(sockname) or any(name.lower().encode() in PASSED_ON for name in request.headers):
+        return Refusal(403, "keys_required", "Without API keys, this port answers its own machine only, and no proxy.")
     if host and not is_ours(host):
         return Refusal(403, "host_refused", "This port is not known by that name.", "Use its address.")
     return None

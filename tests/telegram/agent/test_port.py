@@ -108,3 +108,6 @@ async def test_what_comes_in_from_elsewhere_needs_keys(tmp_path: Path) -> None:
     with addresses():
         async with served(tmp_path, PUBLIC) as (session, url), session.get(f"{url}/v1/models") as response:
             assert (response.status, (await response.json())["error"]["code"]) == (403, "keys_required")
+    proxied = {"X-Forwarded-For": PUBLIC}
+    async with served(tmp_path) as (session, url), session.get(f"{url}/v1/models", headers=proxied) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (403, "keys_required")
