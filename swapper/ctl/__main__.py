@@ -2,6 +2,9 @@
 
 A command is a line in `COMMANDS` and a module with two functions: `arguments(parser)`, and `run(options)`, which
 returns the exit status.
+
+What is looked at often (`status`) must be there at once. So what all commands import is little, and they have tuples
+with names rather than dataclasses, which import `inspect`. (From Python 3.14 on argparse does, too.)
 """
 
 import argparse
@@ -9,13 +12,12 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from swapper.ctl import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command.
 
     Attributes:

@@ -4,28 +4,26 @@ Failures are a `Failure`, which says what happened and what to do about it, and 
 """
 
 import contextlib
-import http.client
 import json
 import os
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
-from swapper.ctl import FAILED, UNREACHABLE, WRONG, Failure
+from swapper.ctl import FAILED, UNREACHABLE, WRONG, Failure, once
 
 URL = "http://127.0.0.1:8000"
 
 KEYS, ENCRYPTED = Path("/etc/credstore/swapper.keys"), Path("/etc/credstore.encrypted/swapper.keys")
 """Where an administrator keeps keys: root needs no other to look after the router."""
 
+_OK, _CLOSED = 200, {401, 403}
 _CONNECT = 10.0
 """Seconds for a connection. An answer may take longer, as loading a model does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event of a stream: its name, empty where that is not said, and its data. A comment has the name `:`."""
 
     name: str
@@ -47,7 +45,7 @@ class Host:
         """
         self.url = (url or os.environ.get("SWAPPER_URL") or URL).rstrip("/")
         parts = urllib.parse.urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not _numbered(parts):
             raise Failure(f"{self.url} is no address", "http://127.0.0.1:8000 is one", WRONG)
         self._parts = parts
         self._key = key or os.environ.get("SWAPPER_API_KEY") or _admin()
@@ -93,35 +91,48 @@ class Host:
         return f"/api/models/{urllib.parse.quote(name, safe='')}{what}"
 
     def _whole(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
-        with self._asked(method, path, body) as answer:
-            try:
-                return json.loads("".join(self._read(answer)))
-            except ValueError as error:
-                raise Failure(f"{self.url} answers what is no JSON", "is that swapper?") from error
+        headers, sent = self._request(body)
+        try:
+            answer = once.ask(self._parts, method, f"{self._parts.path}{path}", headers, sent, _CONNECT)
+        except OSError as error:
+            raise self._away(error) from error
+        if answer.status != _OK:
+            raise _refused(answer.body.decode(errors="replace"), answer.status)
+        try:
+            return json.loads(answer.body)
+        except ValueError as error:
+            raise Failure(f"{self.url} answers what is no JSON", "is that swapper?") from error
+
+    def _request(self, body: Mapping[str, object] | None) -> tuple[dict[str, str], bytes | None]:
+        """Fields and content."""
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        if body is None:
+            return headers, None
+        return {**headers, "Content-Type": "application/json"}, json.dumps(body).encode()
 
     @contextlib.contextmanager
-    def _asked(
-        self, method: str, path: str, body: Mapping[str, object] | None = None
-    ) -> Iterator[http.client.HTTPResponse]:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+    def _asked(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Iterator[IO[bytes]]:
+        """A stream. One that breaks off is known by its last chunk, which does not come: HTTP/1.1."""
+        import http.client  # noqa: PLC0415 - see once.py
+
+        headers, sent = self._request(body)
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         with contextlib.closing(kind(self._parts.netloc.rpartition("@")[2], timeout=_CONNECT)) as connection:
             try:
                 connection.connect()
                 connection.sock.settimeout(None)
-                sent = None if body is None else json.dumps(body)
                 connection.request(method, f"{self._parts.path}{path}", sent, headers)
                 answer = connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 raise self._away(error) from error
-            if answer.status != http.client.OK:
+            if answer.status != _OK:
                 raise _refused("".join(self._read(answer)), answer.status)
             yield answer
 
-    def _read(self, answer: http.client.HTTPResponse) -> Iterator[str]:
+    def _read(self, answer: IO[bytes]) -> Iterator[str]:
         """Lines of an answer. What goes wrong with who takes them is none of this."""
+        import http.client  # noqa: PLC0415 - see once.py
+
         try:
             for line in answer:
                 yield line.decode(errors="replace")
@@ -162,9 +173,17 @@ def _refused(body: str, status: int) -> Failure:
     code = error.get("code")
     text = f"{message} [{code}]" if isinstance(code, str) else message
     hint = str(error.get("hint") or "")
-    if status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
+    if status in _CLOSED:
         hint = hint or "set SWAPPER_API_KEY"
     return Failure(text, hint, FAILED, tuple(map(str, error.get("journal") or ())))
+
+
+def _numbered(parts: urllib.parse.SplitResult) -> bool:
+    """Whether its port, if it has one, is a number that ports have."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _admin() -> str:

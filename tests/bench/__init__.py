@@ -11,6 +11,7 @@ Each program runs in a machine of its own, with the package installed (minutes, 
     tests/run --command python3 -m tests.bench.mixes       who waits how long, by policy, beside the simulator
     tests/run --command python3 -m tests.bench.memory      what the router and a sidecar hold
     tests/run --command python3 -m tests.bench.crowd       a thousand streams at once, and a hundred large uploads
+    tests/run --command python3 -m tests.bench.command     what `swapperctl status` costs before it says a word
     tests/run --command python3 -m tests.bench.generator   what a daemon-reload costs with 10, 100 and 1,000 models
     tests/run --command python3 -m tests.bench.telegram    what the Telegram bot holds, and adds to an answer
     tests/run --command python3 -m tests.bench.proxy       the way of the bytes (runs anywhere, needs aiohttp)
