@@ -9,13 +9,12 @@ import json
 import os
 import re
 import shlex
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swapper.config import Config, ConfigErrors, default_paths, load
-from swapper.ctl import FAILED, WRONG, Failure
+from swapper.ctl import FAILED, WRONG, Failure, reach
 from swapper.ctl import options as shared
 from swapper.ctl.apply import take
 from swapper.ctl.terminal import size
@@ -261,10 +260,10 @@ def _head(path: Path) -> gguf.Head:
 
 def _readable(*files: Path) -> None:
     """Engines run as a user of their own: what others may not read, they do not."""
-    closed = [file for file in files if file.is_file() and not file.stat().st_mode & stat.S_IROTH]
+    closed = dict.fromkeys(what for file in files if file.is_file() and (what := reach.closed(file)))
     if closed:
-        names = [str(file) for file in closed]
-        raise Failure("engines may not read this", f"chmod a+r {shlex.join(names)}", FAILED, tuple(names))
+        names = [str(what) for what in closed]
+        raise Failure("engines may not read this", f"chmod a+rX {shlex.join(names)}", FAILED, tuple(names))
 
 
 def _unlike(entries: Sequence[Entry]) -> None:

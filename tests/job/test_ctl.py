@@ -182,7 +182,7 @@ def test_a_new_users_path() -> None:
         assert "alias 'alpha' is taken" in ctl("add", str(file), "--name", "other", "--alias", "alpha", status=2)
         assert not (CONF / "other.yaml").exists()
         file.chmod(0o600)
-        assert f"chmod a+r {file}" in ctl("add", str(file), "--name", "other", status=1)
+        assert f"chmod a+rX {file}" in ctl("add", str(file), "--name", "other", status=1)
         file.write_bytes(b"GGUF")
         assert "is no GGUF file, or not all there" in ctl("add", str(file), "--name", "other", status=2)
     finally:

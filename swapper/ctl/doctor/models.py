@@ -1,11 +1,10 @@
 """Models: their files, their units, and why they failed."""
 
 import os
-import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from swapper.config import Config, Model
+from swapper.ctl import reach
 from swapper.ctl.doctor.finding import Finding, Grade, each
 from swapper.ctl.terminal import plural, size
 from swapper.engines import ENGINES
@@ -23,21 +22,13 @@ def files(config: Config) -> Iterator[Finding]:
         missing = ENGINES[model.engine].missing(model)
         for fault in missing:
             yield Finding(Grade.NOTE, f"{model.name} is incomplete: {fault}", f"put it there, or correct {model.where}")
-        closed = [file for file in ENGINES[model.engine].files(model) if _closed(file)]
-        for file in closed[:3]:
-            yield Finding(Grade.WRONG, f"{model.name}: engines may not read {file}", f"chmod a+rX {file}")
+        closed = {file: what for file in ENGINES[model.engine].files(model) if (what := reach.closed(file))}
+        for file, what in [*closed.items()][:3]:
+            why = "" if what == file else f", since {what} is closed"
+            yield Finding(Grade.WRONG, f"{model.name}: engines may not read {file}{why}", reach.opened(what))
         complete += not missing and not closed
     if complete:
         yield Finding(Grade.GOOD, f"{complete} of {len(config.models)} models are whole, and can be read")
-
-
-def _closed(file: Path) -> bool:
-    try:
-        found = file.stat()
-    except OSError:
-        return False
-    wanted = stat.S_IROTH | stat.S_IXOTH if stat.S_ISDIR(found.st_mode) else stat.S_IROTH
-    return found.st_mode & wanted != wanted
 
 
 def overridden(config: Config) -> Iterator[Finding]:
