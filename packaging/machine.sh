@@ -146,7 +146,7 @@ _image_settle() {  # ROOT
     touch "$1/etc/.updated" "$1/var/.updated"
     for unit in console-getty.service getty.target apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
         e2scrub_reap.service fstrim.timer man-db.timer systemd-networkd.service systemd-networkd-wait-online.service \
-        systemd-resolved.service systemd-timesyncd.service; do
+        systemd-resolved.service systemd-timesyncd.service nginx.service caddy.service caddy-api.service; do
         ln -sf /dev/null "$1/etc/systemd/system/$unit"
     done
 }

@@ -1,0 +1,87 @@
+"""What shells make of Tab: the completions that the package brings, in real shells, with the installed swapperctl."""
+
+import os
+import pty
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from swapper.ctl.__main__ import COMMANDS
+from tests.job.house import PATIENCE, run
+
+SHELLS = {
+    "bash": (("bash", "--norc", "-i"), ". /usr/share/bash-completion/completions/swapperctl"),
+    "zsh": (("zsh", "-f", "-i"), "autoload -Uz compinit && compinit -u"),
+}
+"""How each is started without its user's configuration, and what that configuration would say."""
+
+
+@contextmanager
+def terminal(shell: str) -> Iterator[Callable[[str, str], None]]:
+    """A shell at a terminal. What is given types something, and waits until something is shown."""
+    argv, setup = SHELLS[shell]
+    ours, theirs = pty.openpty()
+    seen, heard = bytearray(), threading.Condition()
+
+    def listen() -> None:
+        while True:
+            try:
+                data = os.read(ours, 4096)
+            except OSError:  # the other side is closed
+                return
+            with heard:
+                seen.extend(data)
+                heard.notify_all()
+
+    def typed(text: str, shown: str) -> None:
+        with heard:
+            before = len(seen)
+            os.write(ours, text.encode())
+            assert heard.wait_for(lambda: shown.encode() in seen[before:], PATIENCE), bytes(seen[before:])
+
+    environment = {**os.environ, "TERM": "xterm", "HOME": "/root"}
+    with Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True) as process:
+        os.close(theirs)
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        try:
+            # The prompt is written otherwise than it is shown, so that the echo is not taken for it.
+            typed(f"{setup}; PS1=$'at \\x79our service> '\r", "at your service> ")
+            yield typed
+        finally:
+            process.kill()
+    listener.join(PATIENCE)
+    os.close(ours)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_tab_at_a_terminal(shell: str) -> None:
+    with terminal(shell) as typed:
+        typed("swapperctl stat\t\r", "swapper at http://127.0.0.1:8000: ok")
+        typed("swapperctl load fir\t\r", "alpha is ready")
+        typed("swapperctl models --js\t\r", '"capabilities"')
+        typed("swapperctl check /etc/swapper/swapper.y\t\r", "no mistakes")
+        typed("swapperctl load \t\t", "gamma")
+
+
+def in_fish(line: str) -> set[str]:
+    """What fish offers for a line."""
+    said = run("fish", "-c", f"complete --do-complete '{line}'")
+    return {each.partition("\t")[0] for each in said.splitlines()}
+
+
+def test_fish_offers_what_there_is() -> None:
+    assert in_fish("swapperctl ") == {*COMMANDS, "--help"}
+    assert in_fish("swapperctl stat") == {"status"}
+    assert in_fish("swapperctl load fir") == {"first"}
+    assert in_fish("swapperctl load ") >= {"alpha", "first", "beta", "gamma", "--json"}
+    assert in_fish("swapperctl load alpha b") == {"beta"}
+    assert in_fish("swapperctl models --js") == {"--json"}
+    assert in_fish("swapperctl check /etc/swapper/swapper.y") == {"/etc/swapper/swapper.yaml"}
+    files = {f"{each.name}/" for each in Path().iterdir() if each.is_dir()}
+    assert not in_fish("swapperctl load ") & files, "where a model is meant, files are not"
+    assert in_fish("swapperctl check ") >= files
