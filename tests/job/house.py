@@ -164,10 +164,14 @@ def _next_event(response: http.client.HTTPResponse) -> dict[str, Any]:
 
 @dataclass
 class Load:
-    """Clients that ask without pause, each on a new connection, and note what they got."""
+    """Clients that ask without pause, each on a new connection, and note what they got.
+
+    `by` is how they ask, where that is not port 8000 itself.
+    """
 
     model: str
     clients: int = 4
+    by: Callable[[str], Answer] | None = None
     statuses: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -195,7 +199,7 @@ class Load:
     def _ask(self) -> None:
         while not self._stop.is_set():
             try:
-                status = str(chat(self.model).status)
+                status = str((self.by or chat)(self.model).status)
             except OSError as broken:
                 status = type(broken).__name__
                 self.failures.append(repr(broken))
