@@ -38,7 +38,7 @@ def _ollama() -> Iterator[None]:
 def blob(file: Path) -> Path:
     """A file as Ollama keeps it: called by its digest, and nothing else."""
     kept = BLOBS / f"sha256-{hashlib.sha256(file.read_bytes()).hexdigest()}"
-    file.rename(kept)
+    shutil.move(file, kept)
     kept.chmod(0o644)
     return kept
 

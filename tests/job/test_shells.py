@@ -43,7 +43,7 @@ def terminal(shell: str) -> Iterator[Callable[[str, str], None]]:
             os.write(ours, text.encode())
             assert heard.wait_for(lambda: shown.encode() in seen[before:], PATIENCE), bytes(seen[before:])
 
-    environment = {**os.environ, "TERM": "xterm", "HOME": "/root"}
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "HOME": "/root"}
     with Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True) as process:
         os.close(theirs)
         listener = threading.Thread(target=listen, daemon=True)
