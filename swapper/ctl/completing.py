@@ -22,7 +22,7 @@ def complete(words: Sequence[str], modules: Mapping[str, str]) -> Iterator[str]:
         modules: Each command's module.
     """
     *before, begun = words or ("",)
-    found = _commands(modules) if not before else _within(before, modules)
+    found = _commands(modules) if not before else _within(before, begun, modules)
     yield from (word for word in found if word.startswith(begun))
 
 
@@ -31,7 +31,7 @@ def _commands(modules: Mapping[str, str]) -> Iterator[str]:
     yield "--help"
 
 
-def _within(before: Sequence[str], modules: Mapping[str, str]) -> Iterator[str]:
+def _within(before: Sequence[str], begun: str, modules: Mapping[str, str]) -> Iterator[str]:
     module = modules.get(before[0])
     if module is None:
         return
@@ -43,14 +43,20 @@ def _within(before: Sequence[str], modules: Mapping[str, str]) -> Iterator[str]:
     if last is not None and last.nargs != 0:
         yield from map(str, last.choices or ())
         return
-    yield from by_flag
     positional = [action for action in actions if not action.option_strings]
     given = sum(not word.startswith("-") for word in before[1:])
-    for place, action in enumerate(positional):
-        if place == given or (action.nargs in {"+", "*"} and place < given):
-            yield from map(str, action.choices or ())
-            if action.dest == _MODEL:
-                yield from _models()
+    meant = [
+        action
+        for place, action in enumerate(positional)
+        if place == given or (action.nargs in {"+", "*"} and place < given)
+    ]
+    for action in meant:
+        yield from map(str, action.choices or ())
+        if action.dest == _MODEL:
+            yield from _models()
+    # Where a file may come, options would keep shells from theirs.
+    if begun.startswith("-") or all(action.choices or action.dest == _MODEL for action in meant):
+        yield from by_flag
 
 
 def _models() -> Iterator[str]:

@@ -37,6 +37,9 @@ def _configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("telegram", "pa"), {"pair"}),
         (("import", "lla"), {"llama-swap"}),
         (("chat", "-f", ""), set()),
+        (("check", ""), set()),
+        (("check", "-"), {"-h", "--help", "--json"}),
+        (("models", ""), {"-h", "--help", "--json", "--url"}),
         (("nothing", ""), set()),
     ],
 )
