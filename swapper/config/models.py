@@ -80,6 +80,7 @@ def read_model(reader: Reader, entry: Entry, models_dir: Path) -> Model | None:
         capabilities=told or likely,
         incapable=CAPABILITIES - told if told else _impossible(engine, args, env, projector=mmproj is not None),
         where=Location(entry.key.file, entry.key.line),
+        written={key: Location(value.file, value.line) for key, value in section.written()},
     )
     _refuse_keys(section, engine)
     section.close()

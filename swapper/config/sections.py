@@ -1,7 +1,7 @@
 """One section of the configuration: what its table has is taken, and what that does not have is an unknown key."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,12 @@ class Section:
         if self._known[key.name] is not key:
             raise KeyError(key.name)
         return [entry.value for entry in self._entries.get(key.name, []) if not is_null(entry.value)]
+
+    def written(self) -> Iterator[tuple[str, Value]]:
+        """Each key that is written, and the value that counts."""
+        for key, entries in self._entries.items():
+            if not is_null(entries[-1].value):
+                yield key, entries[-1].key
 
     def below(self, part: Part) -> "Section":
         """The section at this key."""

@@ -96,6 +96,7 @@ class Model:
         capabilities: What it can do, for those who choose a model.
         incapable: What it surely cannot do: requests for that are refused, and do not load it.
         where: Where it is configured.
+        written: Where each key stands that is written; in the words of the file.
     """
 
     name: str
@@ -128,6 +129,7 @@ class Model:
     capabilities: frozenset[str] = frozenset()
     incapable: frozenset[str] = frozenset()
     where: Location = Location("", 0)
+    written: Mapping[str, Location] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def instance(self) -> str:

@@ -18,11 +18,13 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self
 
 from swapper.core.events import ActiveState
 from swapper.host import failures
 from swapper.host.bus import BROKER, MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, Bus, BusError, Untyped, pick
+from swapper.host.definition import Definition
 from swapper.host.known import Known
 from swapper.host.status import (
     UNIT_PROPERTIES,
@@ -43,6 +45,7 @@ _SERVICE: Final = "org.freedesktop.systemd1.Service"
 _UNIT: Final = "org.freedesktop.systemd1.Unit"
 _ALL: Final = ""  # as interface of GetAll: of all of them, at one moment
 _LIMITS: Final = ("TimeoutStartUSec", "WatchdogUSec")
+_FILES: Final = ("FragmentPath", "DropInPaths", "NeedDaemonReload")
 
 _PATIENCE: Final = 10.0  # seconds without systemd before those who wait are told
 _RETRY: Final = 0.5  # seconds until systemd is looked for again, unless a signal says that it is back
@@ -127,6 +130,17 @@ class Units:
             return assignments(reply.unpack()[0])
 
         return await self._ask("read", unit, lambda bus: _get(bus, unit, "Environment", read))
+
+    async def files(self, unit: str) -> Definition:
+        """The files that define a unit, as systemd has read them: the unit file, then the drop-ins in their order."""
+
+        async def read(bus: Bus) -> Definition:
+            path, dropins, stale = await asyncio.gather(
+                *(_get(bus, unit, name, lambda reply: reply.unpack()[0], _UNIT) for name in _FILES)
+            )
+            return Definition(tuple(Path(each) for each in (path, *dropins) if each), bool(stale))
+
+        return await self._ask("read", unit, read)
 
     async def start(self, unit: str) -> JobResult:
         """Start a unit and wait for the job's end, by when the unit's last change has been reported.
@@ -342,6 +356,8 @@ async def _subscribe(bus: Bus) -> None:
             raise
 
 
-def _get[T](bus: Bus, unit: str, name: str, then: Callable[[Untyped], T]) -> asyncio.Future[T]:
+def _get[T](
+    bus: Bus, unit: str, name: str, then: Callable[[Untyped], T], interface: str = _SERVICE
+) -> asyncio.Future[T]:
     """Read one property of a service."""
-    return bus.call(object_path(unit), PROPERTIES, "Get", ("(ss)", (_SERVICE, name)), then)
+    return bus.call(object_path(unit), PROPERTIES, "Get", ("(ss)", (interface, name)), then)

@@ -130,6 +130,8 @@ class Access:
             return ANYBODY
         if origin:
             self._check_origin(origin, host)
+        if scope is Scope.PUBLIC:
+            return NOBODY
         key = self._fingerprints.find(credential) if credential is not None else None
         if key is None:
             if scope is not Scope.OPEN:
@@ -137,9 +139,25 @@ class Access:
             if host not in self._known:
                 self._check_host(host)
             return NOBODY
+        self.permit(key, scope)
+        return key
+
+    def owner(self, credential: Secret | None) -> Key:
+        """Who it is that a request was let in for."""
+        if self._fingerprints is None:
+            return ANYBODY
+        return NOBODY if credential is None else self._fingerprints.find(credential) or NOBODY
+
+    def permit(self, key: Key, scope: Scope) -> None:
+        """Whether somebody who was let in may have this.
+
+        Raises:
+            ApiError: `key_missing` or `key_scope`.
+        """
+        if key is NOBODY and scope in {Scope.INFERENCE, Scope.ADMIN}:
+            raise _key_missing(scope)
         if scope is Scope.ADMIN and not key.admin:
             raise _key_scope(key)
-        return key
 
     def cors(self, origin: bytes) -> bytes:
         """Header lines, each with its CRLF, that let a page of this origin read an answer; empty where it may not."""

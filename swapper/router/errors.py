@@ -57,6 +57,8 @@ STATUSES = {
     "path_refused": 403,
     "queue_full": 429,
     "queue_timeout": 503,
+    "request_cancelled": 410,
+    "request_not_found": 404,
     "router_stopping": 503,
     "spool_failed": 500,
     "spool_full": 507,

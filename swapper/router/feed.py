@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from swapper.core.actions import Announce
 from swapper.core.model import State
 
-_KEPT = 200
+_KEPT = 4000  # some changes a second, for an hour, of models that swap without pause
 _BACKLOG = 1000
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from swapper import keys
 from swapper.config import Config
 from swapper.host import credentials
-from swapper.keys import Keyring
-from swapper.router.access import MAKE_KEYS, Access, Gate, is_local
+from swapper.keys import Key, Keyring, presented
+from swapper.router.access import MAKE_KEYS, Access, Gate, Scope, is_local
 
 CREDENTIAL = "swapper.keys"
 """How the names of credentials that hold keys begin."""
@@ -77,6 +77,19 @@ class Guard:
     def cors(self, origin: bytes) -> bytes:
         """See `Access.cors`, of the one in force now."""
         return self.access.cors(origin)
+
+    def owner(self, authorization: bytes, api_key: bytes) -> Key:
+        """Who shows this, see `presented`."""
+        return self.access.owner(presented(authorization, api_key))
+
+    def permit(self, key: Key, scope: Scope) -> None:
+        """See `Access.permit`, of the one in force now."""
+        self.access.permit(key, scope)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the keys that there are."""
+        return tuple(key.name for _, key in self._keyring.known or ())
 
     @property
     def complaints(self) -> list[str]:

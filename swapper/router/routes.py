@@ -4,12 +4,18 @@ Everything that is not here is answered by the router itself (`router.api`).
 """
 
 import enum
+import re
 from dataclasses import dataclass
 
 
 class Scope(enum.Enum):
-    """Who may ask for something, where there are keys."""
+    """Who may ask for something, where there are keys.
 
+    What is PUBLIC is the same on every machine: whoever asks, by whatever name, learns nothing. What is OPEN is about
+    this one.
+    """
+
+    PUBLIC = "public"
     OPEN = "open"
     INFERENCE = "inference"
     ADMIN = "admin"
@@ -100,12 +106,21 @@ def find(method: bytes, path: bytes) -> Route | None:
 
 
 _OPEN = frozenset({b"/", b"/health", b"/openapi.json"})
+_PAGES = re.compile(rb"/ui/?|/ui/[a-z0-9-]+\.[a-z]+")
+"""The dashboard's files, in their one spelling: what leads elsewhere by dots or escapes is not among them."""
 
 
-def scope(path: bytes) -> Scope:
-    """Who may ask for what the router answers itself."""
+def scope(method: bytes, path: bytes) -> Scope:
+    """Who may ask for what the router answers itself: the least that it takes to be let in.
+
+    Looking at the state of models takes any key, changing it one of an administrator. The application itself asks for
+    more where an answer tells more (`api.endpoints`); it has the last word on what a path means.
+    """
     if path in _OPEN:
         return Scope.OPEN
-    if path.startswith(b"/v1/") or path == b"/running":
+    looks = method in _LOOKS
+    if looks and _PAGES.fullmatch(path):
+        return Scope.PUBLIC
+    if path.startswith(b"/v1/") or path == b"/running" or (looks and path.startswith(b"/api/")):
         return Scope.INFERENCE
     return Scope.ADMIN

@@ -33,6 +33,7 @@ from swapper.router.feed import Feed
 from swapper.router.gpus import Gpus
 from swapper.router.guard import Guard
 from swapper.router.headroom import Headroom, roomy
+from swapper.router.history import History
 from swapper.router.late import LateApplication, LateMedia
 from swapper.router.measured import Measured
 from swapper.router.orders import UnitOrders
@@ -45,7 +46,7 @@ from swapper.router.stats import Stats
 from swapper.router.wire.body import Spool
 from swapper.router.wire.front import Front
 from swapper.router.wire.pool import Pool
-from swapper.router.wire.ports import Record, Services
+from swapper.router.wire.ports import Live, Record, Services
 from swapper.router.wire.settings import FrontSettings
 
 _LOG = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Router:
         self._spool: Spool | None = None
         self._servers: list[asyncio.Server] = []
         self._log = RequestLog()
+        self._history = History()
         self._orders: UnitOrders | None = None
         self._runtime.watch(self._places.note)
         self._runtime.watch(self._feed.note)
@@ -145,7 +147,9 @@ class Router:
         catalog = Catalog(self._places, self._scheduler, self._feed, self._statuses, started_now(), self._measured)
         parts = Parts(self._directory, catalog, self._runtime, orders, self._feed, self._stats,
                       lambda: self.connections, journal.follow, journal.recent, self._explain,
-                      lambda: self._guard.access.keyed, self._guard.cors, self._gpus.look)  # fmt: skip
+                      lambda: self._guard.access.keyed, self._guard.cors, self._gpus.look, self._guard.owner,
+                      self._guard.permit, self._live, self._cancel, self._history, self._units.files,
+                      lambda: self._guard.names)  # fmt: skip
         self._application = LateApplication(partial(late.runner, parts, LAST_WORDS))
         self._front = Front(self._services(), self._front_settings(), routes.find, self._application)
         loop = asyncio.get_running_loop()
@@ -319,7 +323,14 @@ class Router:
 
     def _request_over(self, record: Record) -> None:
         self._stats.note(record)
+        self._history.note(record)
         self._log(record)
+
+    def _live(self) -> Sequence[Live]:
+        return self._front.live() if self._front is not None else ()
+
+    def _cancel(self, request: str, why: Failure) -> int:
+        return self._front.cancel(request, why) if self._front is not None else 0
 
     def _unit_changed(self, status: UnitStatus) -> None:
         self._statuses[status.unit] = status

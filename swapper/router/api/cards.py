@@ -18,6 +18,7 @@ from swapper.router.api.shapes import (
     Loaded,
     MemoryUse,
     Meta,
+    Parked,
     Progressed,
     Resident,
     Status,
@@ -127,6 +128,13 @@ def _gpu(catalog: Catalog, index: int, policy: Policy, holders: Sequence[Holder]
         used=None if seen is None else seen.used,
         utilization=None if seen is None else seen.utilization,
         measured_at=None if seen is None else catalog.measured.at,
+    )
+
+
+def parked(catalog: Catalog) -> tuple[Parked, ...]:
+    """Who waits in the host's memory."""
+    return tuple(
+        Parked(record.name, record.weight) for record in catalog.scheduler.records() if record.state is State.PARKED
     )
 
 

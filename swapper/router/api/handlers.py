@@ -4,11 +4,11 @@ Every answer closes its connection, so that the next request comes to the front 
 """
 
 import asyncio
-import dataclasses
 import json
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
@@ -18,14 +18,16 @@ from swapper.config import Model
 from swapper.core.early import Early
 from swapper.core.events import ParkAsked, UnloadAsked
 from swapper.core.model import State
-from swapper.router.api import anthropic, cards, page
+from swapper.router.api import anthropic, cards
+from swapper.router.api.answers import answered, plain, whose
 from swapper.router.api.asking import Asking
 from swapper.router.api.catalog import Catalog
-from swapper.router.api.endpoints import ENDPOINTS, MOST_LINES
+from swapper.router.api.dashboard import Dashboard
+from swapper.router.api.endpoints import ENDPOINTS, MOST_LINES, Endpoint
 from swapper.router.api.loading import Loading
 from swapper.router.api.openapi import document
 from swapper.router.api.parts import Parts
-from swapper.router.api.shapes import Cards, Health, Index, Json, Overview, Running, States
+from swapper.router.api.shapes import Cards, Health, Index, Overview, Running, States
 from swapper.router.errors import ApiError
 from swapper.router.feed import Change, Progress
 
@@ -50,7 +52,10 @@ MOST_TEXT = 8 << 20
 
 _COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_NAME = r"[\s\S]+(?<!/log)(?<!/load)(?<!/unload)(?<!/park)"
+RECENT = 200
+"""Changes of state that an overview has: the last ones. `/api/timeline` has an hour's."""
+
+_NAME = r"[\s\S]+(?<!/log)(?<!/load)(?<!/unload)(?<!/park)(?<!/unit)(?<!/settings)"
 """Names may have slashes in them. What may follow a name is no part of it: another method would take it so."""
 
 
@@ -60,6 +65,7 @@ class Api:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._asking = Asking(parts.catalog)
+        self._dashboard = Dashboard(parts)
 
     def application(self) -> web.Application:
         """The application, ready to be run."""
@@ -67,19 +73,31 @@ class Api:
         handlers = self._handlers()
         for endpoint in ENDPOINTS:
             pattern = endpoint.path.replace("{model}", "{model:" + _NAME + "}")
-            add = app.router.add_get if endpoint.method == "GET" else app.router.add_post
-            add(pattern, handlers[endpoint.operation])
+            handler = partial(self._permitted, endpoint, handlers[endpoint.operation])
+            if endpoint.method == "GET":
+                app.router.add_get(pattern, handler)
+            else:
+                app.router.add_route(endpoint.method, pattern, handler)
         app.on_cleanup.append(self._asking.close)
         app.on_response_prepare.append(self._let_read)
         return app
 
     def _handlers(self) -> Mapping[str, Handler]:
+        dashboard = self._dashboard
         return {
-            "index": self.index, "ui": self.ui, "health": self.health, "openapi": self.openapi,
+            "ui": dashboard.ui, "uiFolder": dashboard.slash, "uiFile": dashboard.file, "key": dashboard.key,
+            "requests": dashboard.requests, "cancel": dashboard.cancel, "timeline": dashboard.timeline,
+            "usage": dashboard.usage, "unit": dashboard.unit, "settings": dashboard.settings,
+            "index": self.index, "health": self.health, "openapi": self.openapi,
             "metrics": self.metrics, "running": self.running, "listModels": self.models, "retrieveModel": self.model,
             "overview": self.overview, "detail": self.detail, "log": self.log, "load": self.load,
             "unload": self.unload, "park": self.park, "events": self.events,
         }  # fmt: skip
+
+    async def _permitted(self, endpoint: Endpoint, handler: Handler, request: web.Request) -> web.StreamResponse:
+        """The front has judged a path as it was spelt; what it means is known here."""
+        self._parts.permit(whose(self._parts, request), endpoint.scope)
+        return await handler(request)
 
     async def _let_read(self, request: web.Request, response: web.StreamResponse) -> None:
         """Pages that may use the port may read its answers too, those that have no end included."""
@@ -90,7 +108,7 @@ class Api:
 
     async def index(self, _: web.Request) -> web.StreamResponse:
         """Where things are."""
-        return _json(Index(__version__))
+        return answered(Index(__version__))
 
     async def openapi(self, _: web.Request) -> web.StreamResponse:
         """The description of all this."""
@@ -99,7 +117,7 @@ class Api:
     async def health(self, _: web.Request) -> web.StreamResponse:
         """Whether the router does its work; with what is wrong in the configuration, if anything."""
         mistakes = tuple(str(mistake) for mistake in self._parts.directory.mistakes)
-        return _json(Health("degraded" if mistakes else "ok", mistakes))
+        return answered(Health("degraded" if mistakes else "ok", mistakes))
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """What Prometheus wants to know, engines' own metrics included."""
@@ -111,7 +129,7 @@ class Api:
 
     async def running(self, _: web.Request) -> web.StreamResponse:
         """Residents."""
-        return _json(Running(cards.residents(self._parts.catalog)))
+        return answered(Running(cards.residents(self._parts.catalog)))
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         """All models, with aliases and state."""
@@ -119,31 +137,32 @@ class Api:
         catalog = await self._looked()
         found = tuple(cards.card(catalog, model) for model in catalog.places.config.models)
         if anthropic.HEADER not in request.headers:
-            return _json(Cards("list", found))
-        return _json(anthropic.page(found, limit, request.query.get("after_id"), request.query.get("before_id")))
+            return answered(Cards("list", found))
+        return answered(anthropic.page(found, limit, request.query.get("after_id"), request.query.get("before_id")))
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         """One model."""
         model = self._named(request)
         card = cards.card(await self._looked(), model)
-        return _json(anthropic.model(card) if anthropic.HEADER in request.headers else card)
+        return answered(anthropic.model(card) if anthropic.HEADER in request.headers else card)
 
     async def overview(self, _: web.Request) -> web.StreamResponse:
         """All models, GPUs and recent changes, for operators."""
         catalog = await self._measured()
-        return _json(
+        return answered(
             Overview(
                 models=tuple(cards.details(catalog, model) for model in catalog.places.config.models),
                 gpus=cards.gpus(catalog),
+                parked=cards.parked(catalog),
                 queue=tuple(catalog.scheduler.claims),
-                changes=tuple(cards.changed(change) for change in catalog.feed.changes),
+                changes=tuple(cards.changed(change) for change in tuple(catalog.feed.changes)[-RECENT:]),
             )
         )
 
     async def detail(self, request: web.Request) -> web.StreamResponse:
         """One model, for operators."""
         model = self._named(request)
-        return _json(cards.details(await self._measured(), model))
+        return answered(cards.details(await self._measured(), model))
 
     async def load(self, request: web.Request) -> web.StreamResponse:
         """Have a model loaded; answers when it is ready, or why it is not."""
@@ -158,7 +177,7 @@ class Api:
             ticket.release()
         if failure is not None:
             raise await self._parts.explain(failure, model.name)
-        return _json(cards.details(self._parts.catalog, model))
+        return answered(cards.details(self._parts.catalog, model))
 
     async def unload(self, request: web.Request) -> web.StreamResponse:
         """Have a model stopped once its requests have ended; answers when it is."""
@@ -176,7 +195,7 @@ class Api:
                             break  # it may have been started again since
             except TimeoutError:
                 raise _stuck(model) from None
-        return _json(cards.details(self._parts.catalog, model))
+        return answered(cards.details(self._parts.catalog, model))
 
     async def park(self, request: web.Request) -> web.StreamResponse:
         """Have a model parked once its requests have ended; answers when it is."""
@@ -197,7 +216,7 @@ class Api:
         if state is not State.PARKED:
             raise ApiError("model_not_parked", f"{model.name} was stopped: it could not be parked.",
                            f"journalctl -u {model.unit}")  # fmt: skip
-        return _json(cards.details(self._parts.catalog, model))
+        return answered(cards.details(self._parts.catalog, model))
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """The journal of a model's unit as text, going on for as long as the client listens with `follow=1`."""
@@ -241,11 +260,6 @@ class Api:
                 pending.cancel()
                 pulls.cancel()
 
-    async def ui(self, _: web.Request) -> web.StreamResponse:
-        """A page for people: models and states."""
-        await asyncio.gather(self._parts.orders.refresh(), self._parts.look())
-        return web.Response(text=page.render(self._parts.catalog), content_type="text/html", headers=page.HEADERS)
-
     async def _looked(self) -> Catalog:
         """What there is to show, after a look at the files and at engines that have not been asked yet."""
         await asyncio.gather(self._parts.orders.refresh(), self._asking.learn())
@@ -286,14 +300,6 @@ def _exposition() -> Callable[[Parts, str], Awaitable[tuple[bytes, str]]]:
     return expose
 
 
-def _plain(shape: "DataclassInstance") -> dict[str, Json]:
-    return dataclasses.asdict(shape)
-
-
-def _json(shape: "DataclassInstance") -> web.Response:
-    return web.json_response(_plain(shape))
-
-
 def _news(new: Change | Progress) -> bytes:
     match new:
         case Change():
@@ -307,7 +313,7 @@ def _news(new: Change | Progress) -> bytes:
 def _event(kind: str, shape: "DataclassInstance", number: int | None = None) -> bytes:
     """A server-sent event; only changes of state are numbered, for whoever counts on having seen all of them."""
     head = "" if number is None else f"id: {number}\n"
-    return f"{head}event: {kind}\ndata: {json.dumps(_plain(shape))}\n\n".encode()
+    return f"{head}event: {kind}\ndata: {json.dumps(plain(shape))}\n\n".encode()
 
 
 def _number(request: web.Request, name: str, *, least: int, most: int) -> int | None:

@@ -23,6 +23,9 @@ ANY = (
 GUARDED = ("key_missing", "key_wrong", "key_scope")
 """Codes of further errors of requests that need a key."""
 
+_FREE = frozenset({Scope.PUBLIC, Scope.OPEN})
+_OPERATION = ("/api/", "/metrics", "/ui")
+
 _TEXTS = {
     400: "The request is wrong.", 401: "There is no such key.", 403: "Not from there, or not with this key.",
     404: "There is no such model, or nothing here.", 408: "The request came too slowly.",
@@ -101,10 +104,10 @@ def _methods(route: Route) -> Sequence[str]:
 
 
 def _endpoint(endpoint: Endpoint, *, keys: bool) -> dict[str, Json]:
-    scope = routes.scope(endpoint.path.encode())
+    scope = endpoint.scope
     described: dict[str, Json] = {
         "operationId": endpoint.operation,
-        "tags": ["operation" if scope is Scope.ADMIN else "information"],
+        "tags": ["operation" if endpoint.path.startswith(_OPERATION) else "information"],
         "summary": endpoint.summary,
     }
     if endpoint.more:
@@ -112,7 +115,7 @@ def _endpoint(endpoint: Endpoint, *, keys: bool) -> dict[str, Json]:
     if endpoint.parameters:
         described["parameters"] = [_parameter(parameter) for parameter in endpoint.parameters]
     described["responses"] = {
-        "200": {"description": endpoint.summary, "content": _content(endpoint)},
+        str(endpoint.status): {"description": endpoint.summary, "content": _content(endpoint)},
         **_errors((*endpoint.errors, *_refusals(scope, keys=keys))),
     }
     return described | _security(scope, keys=keys)
@@ -193,7 +196,7 @@ def _summary(route: Route, method: str) -> str:
 
 
 def _refusals(scope: Scope, *, keys: bool) -> tuple[str, ...]:
-    return (*ANY, *(GUARDED if keys and scope is not Scope.OPEN else ()))
+    return (*ANY, *(GUARDED if keys and scope not in _FREE else ()))
 
 
 def _errors(codes: Iterable[str]) -> dict[str, Json]:
@@ -222,7 +225,7 @@ def _only(codes: Sequence[str]) -> Schema:
 
 
 def _security(scope: Scope, *, keys: bool) -> dict[str, Json]:
-    if not keys or scope is Scope.OPEN:
+    if not keys or scope in _FREE:
         return {}
     return {"security": [{scheme: []} for scheme in _SCHEMES], "x-scope": scope.value}
 

@@ -333,18 +333,33 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """A model that waits in the host's memory.
+
+    Attributes:
+        model: Which.
+        bytes: What it takes there.
+    """
+
+    model: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Everything, for operators.
 
     Attributes:
         models: The models, in the order of the configuration.
         gpus: The GPUs.
+        parked: Models that are parked, and what they take of the host's memory.
         queue: Models that wait for a place, first to last.
         changes: The last changes of state, oldest first.
     """
 
     models: tuple[Details, ...]
     gpus: tuple[GpuUse, ...]
+    parked: tuple[Parked, ...]
     queue: tuple[str, ...]
     changes: tuple[Changed, ...]
 

@@ -26,7 +26,7 @@ from swapper.router.wire.answer import Answer
 from swapper.router.wire.body import Body, Store, splice
 from swapper.router.wire.found import Found
 from swapper.router.wire.http1 import RequestHead, ResponseHead
-from swapper.router.wire.ports import Line, Record, Services, Target
+from swapper.router.wire.ports import Line, Live, Record, Services, Target
 from swapper.router.wire.prepare import filtered, prepare
 from swapper.router.wire.stopwatch import Stopwatch
 from swapper.router.wire.tales import CHAT, Teller, comment, reasoning
@@ -104,6 +104,17 @@ class Exchange:
 
     def __repr__(self) -> str:
         return f"<Exchange {self._id.decode()} {self._model} {self.phase.name}>"
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return self._id.decode()
+
+    def live(self) -> Live:
+        """How it stands now."""
+        head, watch = self._head, self._watch
+        return Live(self.id, self._model, head.method.decode(), head.path.decode(), self._key.name,
+                    self.phase.name.lower(), watch.total, watch.queued, watch.first, self.answer.sent)  # fmt: skip
 
     # Before the lease
 

@@ -9,15 +9,16 @@ import contextlib
 import itertools
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 
+from swapper.core.model import Failure
 from swapper.keys import Key, presented
 from swapper.router.errors import ApiError
 from swapper.router.routes import Route, scope
 from swapper.router.wire.connection import Connection
 from swapper.router.wire.http1 import RequestHead
 from swapper.router.wire.line import ClientLine
-from swapper.router.wire.ports import Record, Services
+from swapper.router.wire.ports import Live, Record, Services
 from swapper.router.wire.settings import FrontSettings
 
 _LOG = logging.getLogger(__name__)
@@ -105,13 +106,28 @@ class Front:
         Raises:
             ApiError: It may not go on.
         """
-        wanted = scope(head.path) if route is None else route.scope
+        wanted = scope(head.method, head.path) if route is None else route.scope
         shown = presented(head.authorization, head.api_key)
         key = self.services.access.judge(shown, head.host, head.origin, local=local, scope=wanted)
         if route is not None and head.encoding not in {b"", b"identity"}:
             raise ApiError("unsupported_encoding", "The request body is compressed.",
                            "Send it without Content-Encoding.")  # fmt: skip
         return key
+
+    def live(self) -> Sequence[Live]:
+        """The requests for engines that are under way, their bodies being there."""
+        return [exchange.live() for line in self._connections if (exchange := line.exchange) is not None]
+
+    def cancel(self, request_id: str, why: Failure) -> int:
+        """End the requests of this id, and tell their clients why; returns how many there were.
+
+        Clients may choose ids, so there may be several.
+        """
+        found = [exchange for line in self._connections if (exchange := line.exchange) is not None
+                 and exchange.id == request_id]  # fmt: skip
+        for exchange in found:
+            exchange.aborted(why)
+        return len(found)
 
     def next_id(self) -> bytes:
         """A request id that no other request of this host is likely to have."""

@@ -106,6 +106,11 @@ class ClientLine(asyncio.BufferedProtocol, ABC):
         """Whether a request is under way."""
         return self._state in _REQUEST_UNDER_WAY
 
+    @property
+    def exchange(self) -> Exchange | None:
+        """The request for an engine that is under way, where its body is there."""
+        return self._exchange
+
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -83,6 +83,34 @@ class Record(NamedTuple):
     tokens_out: int | None = None
 
 
+class Live(NamedTuple):
+    """A request that is under way. Times are seconds since its body was there.
+
+    Attributes:
+        id: The request's id.
+        model: The configured name.
+        method: Such as `POST`.
+        path: Without the query.
+        key: The name of the client's key; empty where there are no keys.
+        phase: Where it stands, in a word of `wire.exchange`.
+        age: Until now.
+        queued: Until the lease; None without one.
+        first: Until the first byte of the engine's answer; None without one.
+        sent: Bytes sent, head included.
+    """
+
+    id: str
+    model: str
+    method: str
+    path: str
+    key: str
+    phase: str
+    age: float
+    queued: float | None
+    first: float | None
+    sent: int
+
+
 class Target(NamedTuple):
     """Whom a request is for.
 
