@@ -51,6 +51,8 @@ function setProps(element, props) {
  */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
+  // What says nothing takes no room on a phone.
+  if (node instanceof HTMLTableCellElement) attr(node, "data-none", text === "—");
 }
 
 /**

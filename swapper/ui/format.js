@@ -42,16 +42,6 @@ export function percent(part) {
 }
 
 /**
- * A colour that a name always has.
- * @param {string} name
- */
-export function hue(name) {
-  let value = 7;
-  for (const letter of name) value = (value * 31 + (letter.codePointAt(0) ?? 0)) % 360;
-  return value;
-}
-
-/**
  * @param {number} many
  * @param {string} one The word for one of them.
  */

@@ -1,8 +1,8 @@
 // GPUs: how full they are, who is on them, and who waits in the host's memory.
 
 import { attr, h, keyed, say } from "./dom.js";
-import { bytes, hue, percent, plural } from "./format.js";
-import { badge, modelLink, shown } from "./parts.js";
+import { bytes, percent, plural } from "./format.js";
+import { badge, hue, modelLink, shown } from "./parts.js";
 
 /**
  * @typedef {import("./types.js").Gpu} Gpu
@@ -107,12 +107,12 @@ function segment() {
  */
 function resident(first) {
   const dot = h("span", { class: "dot", "aria-hidden": "true" });
-  dot.style.setProperty("--hue", String(hue(first.model)));
   const state = badge();
   const facts = h("span", { class: "muted" });
   return {
     node: h("li", {}, dot, modelLink(first.model), state.node, facts),
     update: (each) => {
+      dot.style.setProperty("--hue", String(hue(each.model)));
       const model = shown(each.model);
       if (model) state.update(model);
       const size = each.measured === null ? percent(each.share) : bytes(each.measured);

@@ -11,6 +11,10 @@ export function microphone(take) {
   /** @type {(() => Promise<Blob>) | null} */
   let stop = null;
   const button = h("button", { type: "button", class: "microphone", "aria-pressed": "false", onclick: () => toggle() }, "Record");
+  const show = () => {
+    attr(button, "aria-pressed", String(stop !== null));
+    say(button, stop ? "Stop recording" : "Record");
+  };
   const toggle = async () => {
     const problem = noMicrophone();
     if (problem) return alarm(problem);
@@ -21,15 +25,14 @@ export function microphone(take) {
       } else {
         const end = stop;
         stop = null;
-        const sound = await end();
-        await take(sound);
+        show();
+        await take(await end());
       }
     } catch (error) {
       stop = null;
       alarm(error instanceof DOMException && error.name === "NotAllowedError" ? "The browser does not give the microphone to this page." : String(error));
     }
-    attr(button, "aria-pressed", String(stop !== null));
-    say(button, stop ? "Stop recording" : "Record");
+    show();
   };
   return { node: button, close: () => void stop?.() };
 }

@@ -52,7 +52,7 @@ export function modelPage(main, name) {
       if (!model) return;
       state.update(model);
       buttons.update(model);
-      say(why, model.reason === model.state ? "" : model.reason);
+      say(why, model.reason === model.state || model.failure ? "" : model.reason);
       failure.hidden = !model.failure;
       if (model.failure) say(failure, `${model.failure.message} ${model.failure.hint}`);
       showFacts(describe(model));
@@ -126,13 +126,20 @@ function settingsTable(name) {
       },
     };
   });
+  const whole = table("Settings in force", ["Setting", "Value", "Where from"], body, "settings");
+  const all = h("label", { class: "row" }, h("input", {
+    type: "checkbox", onchange: (/** @type {Event} */ event) =>
+      attr(whole, "data-all", /** @type {HTMLInputElement} */ (event.target).checked),
+  }), "Defaults too");
   return {
-    node: h("div", {}, problem, table("Settings in force", ["Setting", "Value", "Where from"], body, "settings")),
+    node: h("div", {}, problem, whole, all),
     look: async () => {
       try {
         show((await json(modelPath(name, "/settings"))).settings);
+        whole.hidden = all.hidden = false;
         problem.hidden = true;
       } catch (error) {
+        whole.hidden = all.hidden = !body.childElementCount;
         problem.hidden = false;
         say(problem, reason(error));
       }

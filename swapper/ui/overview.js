@@ -1,6 +1,6 @@
 // The first page: what the machine does now.
 
-import { section } from "./dom.js";
+import { h, section } from "./dom.js";
 import { gpus } from "./gpus.js";
 import { queue } from "./queue.js";
 import { timeline } from "./timeline.js";
@@ -15,6 +15,7 @@ import { now } from "./live.js";
 export function overview(main) {
   const parts = [gpus(), queue(), timeline(), models(), requests()];
   main.append(
+    h("h1", { class: "unseen" }, "Overview"),
     section("GPUs", "h-gpus", parts[0].node),
     section("Queue", "h-queue", parts[1].node),
     section("Last hour", "h-hour", parts[2].node),

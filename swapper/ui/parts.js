@@ -26,6 +26,15 @@ export function shown(name) {
 }
 
 /**
+ * A colour that tells a model from its neighbours: each is far from those before it (the golden angle).
+ * @param {string} name
+ */
+export function hue(name) {
+  const index = now.overview?.models.findIndex((model) => model.id === name) ?? 0;
+  return Math.round((170 + index * 137.508) % 360);
+}
+
+/**
  * A model's state, as a word with a colour; while it is loaded, how far that is.
  * @returns {import("./dom.js").Part<Model>}
  */

@@ -32,7 +32,9 @@ function waiting(name) {
     node: h("li", {}, modelLink(name), " ", facts),
     update: () => {
       const model = shown(name);
-      if (model) say(facts, `${plural(model.waiting, "request")} · ${model.reason}`);
+      if (!model) return;
+      const why = model.reason && model.reason !== model.state ? ` · ${model.reason}` : "";
+      say(facts, `${plural(model.waiting, "request")}${why}`);
     },
   };
 }

@@ -88,7 +88,7 @@ function over(each) {
   const labels = ["Path", "Key", "Status", "Waited", "Loading", "First byte", "Took", "Tokens"];
   return {
     node: h("tr", {}, h("td", { "data-label": "Ended" }, clock(each.at)), h("td", { "data-label": "Model" }, each.model || "—"),
-      ...texts.map((text, index) => h("td", { "data-label": labels[index] }, text
+      ...texts.map((text, index) => h("td", { "data-label": labels[index], "data-none": text === "—" }, text
         ?? h("span", { class: good ? "good" : "bad" }, `${each.status}${each.reason ? ` ${each.reason}` : ""}`))),
       h("td", { "data-label": "Request" }, h("code", {}, each.id))),
     update: () => undefined,

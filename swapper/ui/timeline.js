@@ -1,4 +1,4 @@
-// The last hour: a row for each model that did something, states as colours, and where it served as a thicker line.
+// The last hour, or less of it: a row for each model that did something, states as colours, serving as a thicker line.
 
 import { attr, h, keyed, say, svg } from "./dom.js";
 import { clock, plural, seconds } from "./format.js";
@@ -12,9 +12,11 @@ import { modelLink } from "./parts.js";
  * @typedef {{model: string, since: number, until: number, stays: Stay[], served: Timeline["served"]}} Row
  */
 
-const HOUR = 3600;
-/** Seconds that the shortest thing is drawn as: about two pixels. */
+/** The picture's width, in its own units, and the least that something is drawn as: about two pixels. */
+const WIDE = 3600;
 const LEAST = 9;
+/** Minutes that may be shown. */
+const SPANS = [60, 15, 5];
 const QUIET = new Set(["stopped", "disabled", "incomplete"]);
 /** In the order of the legend. */
 const LEGEND = [["starting", "loading"], ["ready", "ready"], ["serving", "serving"], ["draining", "draining"],
@@ -23,8 +25,18 @@ const LEGEND = [["starting", "loading"], ["ready", "ready"], ["serving", "servin
 /** @returns {import("./dom.js").Part<Now>} */
 export function timeline() {
   const rows = h("ul", { class: "rows" });
-  const axis = h("div", { class: "axis muted", "aria-hidden": "true" },
-    h("span"), h("div", {}, ...["60 min ago", "45", "30", "15", "now"].map((text) => h("span", {}, text))));
+  let minutes = SPANS[0];
+  const marks = [0, 1, 2, 3, 4].map(() => h("span"));
+  const axis = h("div", { class: "axis muted", "aria-hidden": "true" }, h("span"), h("div", {}, ...marks));
+  /** @type {Now | null} */
+  let last = null;
+  const spans = h("fieldset", { class: "spans" }, h("legend", { class: "unseen" }, "How far back"), ...SPANS.map((each) =>
+    h("label", {}, h("input", {
+      type: "radio", name: "span", value: each, checked: each === minutes, onchange: () => {
+        minutes = each;
+        if (last) update(last);
+      },
+    }), each === 60 ? "1 hour" : `${each} min`)));
   const legend = h("ul", { class: "legend", "aria-label": "Colours" }, ...LEGEND.map(([state, word]) =>
     h("li", {}, h("span", { class: "swatch", "data-state": state, "aria-hidden": "true" }), word)));
   const none = h("p", { class: "muted" }, "Nothing was loaded in the last hour.");
@@ -35,17 +47,20 @@ export function timeline() {
         (head) => h("th", { scope: "col" }, head)))), changes)));
   const show = keyed(rows, (/** @type {Row} */ row) => row.model, line);
   const showChanges = keyed(changes, (/** @type {import("./types.js").Changed} */ each) => `${each.at} ${each.model} ${each.new}`, change);
-  return {
-    node: h("div", { class: "timeline" }, none, rows, axis, legend, list),
-    update: (now) => {
-      if (!now.timeline) return;
-      const found = arrange(now);
-      show(found);
-      none.hidden = found.length > 0;
-      rows.hidden = axis.hidden = legend.hidden = list.hidden = !found.length;
-      showChanges([...now.timeline.changes].reverse().slice(0, 100));
-    },
+  /** @param {Now} now */
+  const update = (now) => {
+    last = now;
+    if (!now.timeline) return;
+    const found = arrange(now, minutes * 60);
+    show(found);
+    none.hidden = found.length > 0;
+    rows.hidden = axis.hidden = legend.hidden = !found.length;
+    spans.hidden = list.hidden = !now.timeline.changes.length && !found.length;
+    say(none, `Nothing was loaded in the last ${minutes === 60 ? "hour" : `${minutes} minutes`}.`);
+    marks.forEach((mark, index) => say(mark, index === 4 ? "now" : `${minutes * (4 - index) / 4}${index ? "" : " min ago"}`));
+    showChanges([...now.timeline.changes].reverse().slice(0, 100));
   };
+  return { node: h("div", { class: "timeline" }, spans, none, rows, axis, legend, list), update };
 }
 
 /**
@@ -62,16 +77,17 @@ function change(each) {
 /**
  * Who did what when.
  * @param {Now} now
+ * @param {number} span Seconds that are shown.
  * @returns {Row[]}
  */
-function arrange({ timeline: hour, overview }) {
+function arrange({ timeline: hour, overview }, span) {
   if (!hour) return [];
   const until = hour.until;
   /** @type {Map<string, Row>} */
   const rows = new Map();
   /** @param {string} model */
   const row = (model) => {
-    const found = rows.get(model) ?? { model, since: until - HOUR, until, stays: [], served: [] };
+    const found = rows.get(model) ?? { model, since: until - span, until, stays: [], served: [] };
     rows.set(model, found);
     return found;
   };
@@ -89,7 +105,12 @@ function arrange({ timeline: hour, overview }) {
   }
   for (const each of hour.served) row(each.model).served.push(each);
   const order = new Map(overview?.models.map((model, index) => [model.id, index]));
-  return [...rows.values()].sort((a, b) => (order.get(a.model) ?? 1e9) - (order.get(b.model) ?? 1e9));
+  const within = (/** @type {Row} */ each) => {
+    each.stays = each.stays.filter((stay) => stay.end >= each.since && !QUIET.has(stay.state));
+    each.served = each.served.filter((one) => one.end >= each.since);
+    return each.stays.length + each.served.length > 0;
+  };
+  return [...rows.values()].filter(within).sort((a, b) => (order.get(a.model) ?? 1e9) - (order.get(b.model) ?? 1e9));
 }
 
 /**
@@ -97,7 +118,7 @@ function arrange({ timeline: hour, overview }) {
  * @returns {import("./dom.js").Part<Row>}
  */
 function line(first) {
-  const picture = svg("svg", { viewBox: `0 0 ${HOUR} 20`, preserveAspectRatio: "none", role: "img" });
+  const picture = svg("svg", { viewBox: `0 0 ${WIDE} 20`, preserveAspectRatio: "none", role: "img" });
   let drawn = "";
   return {
     node: h("li", {}, modelLink(first.model), h("div", { class: "strip" }, picture)),
@@ -106,7 +127,7 @@ function line(first) {
       if (now === drawn) return;
       drawn = now;
       picture.replaceChildren(
-        ...row.stays.filter((stay) => !QUIET.has(stay.state)).map((stay) => mark(row, stay.begin, stay.end, stay.state, 6, 8,
+        ...row.stays.map((stay) => mark(row, stay.begin, stay.end, stay.state, 6, 8,
           `${stay.state} from ${clock(stay.begin)}, ${seconds(stay.end - stay.begin)}${stay.reason && stay.reason !== stay.state ? `: ${stay.reason}` : ""}`)),
         ...row.served.map((span) => mark(row, span.begin, span.end, "serving", 2, 16,
           `served ${plural(span.requests, "request")} from ${clock(span.begin)} to ${clock(span.end)}`)),
@@ -128,11 +149,12 @@ function line(first) {
  * @param {string} text
  */
 function mark(row, begin, end, state, y, height, text) {
-  const x = Math.max(0, begin - row.since);
-  const width = Math.max(LEAST, Math.min(end, row.until) - Math.max(begin, row.since));
+  const scale = WIDE / (row.until - row.since);
+  const x = Math.max(0, begin - row.since) * scale;
+  const width = Math.max(LEAST, (Math.min(end, row.until) - Math.max(begin, row.since)) * scale);
   const title = svg("title");
   say(title, text);
-  return svg("rect", { x: Math.min(x, HOUR - LEAST).toFixed(1), y, width: width.toFixed(1), height, "data-state": state }, title);
+  return svg("rect", { x: Math.min(x, WIDE - LEAST).toFixed(1), y, width: width.toFixed(1), height, "data-state": state }, title);
 }
 
 /** @param {Row} row */

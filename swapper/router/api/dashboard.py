@@ -34,7 +34,7 @@ class Dashboard:
 
     async def slash(self, _: web.Request) -> web.StreamResponse:
         """Not a folder: what the page asks for is named relatively, so that it works below a prefix too."""
-        raise web.HTTPPermanentRedirect("../ui")
+        return web.Response(status=308, headers={"Location": "../ui"})
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """One of its files."""
