@@ -67,7 +67,8 @@ class History:
     def note(self, record: Record) -> None:
         """A request is over."""
         now = self._now()
-        self.requests.append(Past(now, record))
+        if record.route:  # else it was refused on its way to nobody in particular
+            self.requests.append(Past(now, record))
         # Those that only look are no use of a model; a WebSocket, which is a GET too, is.
         if record.queued is not None and (record.method == "POST" or record.status == 101):
             self._serve(record.model, now - record.total + record.queued, now)

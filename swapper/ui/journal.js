@@ -14,6 +14,7 @@ export function journal(name) {
   const text = h("pre", { class: "journal", tabindex: 0, role: "log", "aria-label": `Journal of ${name}`, "aria-live": "off" });
   const state = h("span", { class: "muted", role: "status" });
   const pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => toggle() }, "Pause");
+  const end = h("button", { type: "button", onclick: () => { text.scrollTop = text.scrollHeight; } }, "To the end");
   /** @type {AbortController | null} */
   let stream = null;
   let paused = false;
@@ -39,7 +40,11 @@ export function journal(name) {
     } catch (error) {
       if (own.signal.aborted) return;
       say(state, reason(error));
-      if (error instanceof Refused && error.status < 500) return;
+      if (error instanceof Refused && error.status < 500) {
+        // Neither this key nor this model will have one: what is left is the reason.
+        text.hidden = pause.hidden = end.hidden = true;
+        return;
+      }
     }
     if (own !== stream || closed) return;
     if (now.connection !== "open") say(state, "The router is not there.");
@@ -56,7 +61,7 @@ export function journal(name) {
   void follow();
   return {
     node: h("div", {}, h("div", { class: "row" }, pause,
-      h("button", { type: "button", onclick: () => { text.scrollTop = text.scrollHeight; } }, "To the end"), state), text),
+      end, state), text),
     close: () => {
       closed = true;
       stream?.abort();

@@ -16,6 +16,8 @@ const OFTEN = 2000;
 const SELDOM = 6000;
 const SLOW = 20_000;
 const SOON = 120;
+/** Milliseconds for each model that there is: looking at hundreds takes the router's time, which is its clients'. */
+const EACH = 40;
 
 /**
  * @typedef {"connecting" | "open" | "lost" | "locked"} Connection
@@ -64,8 +66,12 @@ export function lookAnew() {
 }
 
 function lookSoon() {
-  clearTimeout(soon);
-  soon = setTimeout(lookAnew, SOON);
+  if (soon) return;
+  const next = looked.overview + SOON + (now.overview?.models.length ?? 0) * EACH / 10;
+  soon = setTimeout(() => {
+    soon = 0;
+    lookAnew();
+  }, Math.max(SOON, next - Date.now()));
 }
 
 /** Once in a while, as long as somebody can see it. */
@@ -74,7 +80,8 @@ function tick() {
   const busy = now.overview?.models.some((model) => model.leases || model.waiting);
   const since = Date.now();
   if (since - looked.requests >= OFTEN) void look("requests");
-  if (since - looked.overview >= (busy ? OFTEN : SELDOM)) void look("overview");
+  const many = (now.overview?.models.length ?? 0) * EACH;
+  if (since - looked.overview >= Math.max(busy ? OFTEN : SELDOM, many)) void look("overview");
   if (since - looked.timeline >= SLOW) void look("timeline");
 }
 

@@ -16,6 +16,7 @@ import { overview } from "./overview.js";
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const connection = /** @type {HTMLElement} */ (document.getElementById("connection"));
 const who = /** @type {HTMLElement} */ (document.getElementById("who"));
+const empty = /** @type {HTMLElement} */ (document.getElementById("empty"));
 const theme = /** @type {HTMLElement} */ (document.getElementById("theme"));
 
 /** @type {View | null} */
@@ -77,6 +78,9 @@ function follow() {
   say(connection, WORDS[now.connection]);
   who.hidden = now.connection !== "locked" && !now.who?.keys;
   say(who, now.who?.keys && now.connection !== "locked" ? `${now.who.name} (${now.who.admin ? "admin" : "looks only"})` : "Enter a key");
+  empty.hidden = now.overview !== null;
+  say(empty, { connecting: "Asking the router…", open: "Asking the router…", lost: "The router is not there. It is asked again and again.",
+    locked: "This port wants a key: the button above takes it." }[now.connection]);
   if (view) view.update();
   else if (now.connection === "open") void show();
 }

@@ -90,6 +90,8 @@ def test_to_look_loads_nothing() -> None:
 PATHS = [
     *("/", "/ui", "/health", "/metrics", "/running", "/openapi.json", "/v1/models", "/v1/models/alpha", "/api/models"),
     *("/api/models/alpha", "/api/models/alpha/log", "/api/models/alpha/log?follow=1", "/api/events"),
+    *("/ui/main.js", "/api/key", "/api/requests", "/api/timeline", "/api/usage"),
+    *("/api/models/alpha/unit", "/api/models/alpha/settings"),
 ]
 
 

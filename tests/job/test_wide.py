@@ -51,7 +51,7 @@ def test_without_keys_nobody_from_elsewhere_and_with_keys_everybody_who_has_one(
     restart()
     for where in (ELSEWHERE, "127.0.0.1"):
         assert result(knock("GET", "/v1/models", address=where)) == "key_missing"
-        assert result(knock("GET", "/api/models", bearer(ALICE), address=where)) == "key_scope"
+        assert result(knock("GET", "/metrics", bearer(ALICE), address=where)) == "key_scope"
         assert knock("GET", "/api/models", bearer(ROOT), address=where).status == 200
         answer = knock("POST", "/v1/chat/completions", bearer(ALICE), question("alpha"), address=where)
         assert json.loads(answer.body)["choices"][0]["message"]["content"] == sentence("alpha")

@@ -1,9 +1,9 @@
 """A real Chromium without a screen, driven over the Chrome DevTools Protocol with aiohttp: no driver, no library of it.
 
-A page is used as a person uses it: clicks go to where an element is, keys to where the focus is, and waiting is for what
-can be seen. What goes wrong in it (exceptions, refusals of the content security policy, errors in the console) is kept in
-`Page.trouble`. The protocol: https://chromedevtools.github.io/devtools-protocol/, domains Target, Page, Runtime, Input,
-Network, Emulation, Log.
+A page is used as a person uses it: clicks go to where an element is, keys to where the focus is, and waiting is for
+what can be seen. What goes wrong in it (exceptions, refusals of the content security policy, errors in the console) is
+kept in `Page.trouble`. The protocol: https://chromedevtools.github.io/devtools-protocol/, domains Target, Page, Runtime,
+Input, Network, Emulation, Log.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio",
     "--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--disable-sync",
     "--hide-scrollbars", "--force-color-profile=srgb", "--remote-debugging-port=0", "--remote-allow-origins=*",
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 )  # fmt: skip
 
 _WAIT = """
@@ -65,7 +65,7 @@ class BrowserError(Exception):
 
 
 class Browser:
-    """A Chromium, with a profile that it forgets. One thread has its loop; everything here may be called from another."""
+    """A Chromium, with a profile that it forgets. Its loop has a thread of its own; all here is called from others."""
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)
@@ -122,8 +122,8 @@ class Browser:
                   {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
                                 {"name": "prefers-reduced-motion", "value": "reduce"}]})  # fmt: skip
         if session:
-            lines = (f"sessionStorage.setItem({json.dumps(key)}, {json.dumps(value)});" for key, value in session.items())
-            page.call("Page.addScriptToEvaluateOnNewDocument", {"source": "\n".join(lines)})
+            source = f"Object.assign(sessionStorage, {json.dumps(dict(session))})"
+            page.call("Page.addScriptToEvaluateOnNewDocument", {"source": source})
         page.go(url)
         return page
 
@@ -268,7 +268,7 @@ class Page:
 
     def press(self, key: str, *, shift: bool = False) -> None:
         """Press a key."""
-        event: dict[str, object] = {"key": key, "code": key if len(key) > 1 else "Space", "modifiers": 8 if shift else 0,
+        event: dict[str, object] = {"key": key, "code": key.replace(" ", "Space"), "modifiers": 8 if shift else 0,
                                     "windowsVirtualKeyCode": _KEYS[key]}  # fmt: skip
         text = {"Enter": "\r", " ": " "}.get(key)
         down = {"type": "keyDown", "text": text} if text else {"type": "rawKeyDown"}
