@@ -2,8 +2,8 @@
 
 A page is used as a person uses it: clicks go to where an element is, keys to where the focus is, and waiting is for
 what can be seen. What goes wrong in it (exceptions, refusals of the content security policy, errors in the console) is
-kept in `Page.trouble`. The protocol: https://chromedevtools.github.io/devtools-protocol/, domains Target, Page, Runtime,
-Input, Network, Emulation, Log.
+kept in `Page.trouble`. The protocol is at https://chromedevtools.github.io/devtools-protocol/ (domains Target, Page,
+Runtime, Input, Network, Emulation, Log).
 """
 
 import asyncio

@@ -31,8 +31,8 @@ def _gpus(_clean: None) -> Iterator[None]:
 def show_gpus(**used: int) -> None:
     """Two GPUs, and what these models have of the first one, in MiB."""
     apps = [gpus.process(model, mib) for model, mib in used.items()]
-    first = {"uuid": gpus.GPU, "name": "NVIDIA Double 24GB", "memory.total": 24564, "memory.used": 420 + sum(used.values()),
-             "utilization.gpu": 34 if apps else 0}  # fmt: skip
+    first = {"uuid": gpus.GPU, "name": "NVIDIA Double 24GB", "memory.total": 24564,
+             "memory.used": 420 + sum(used.values()), "utilization.gpu": 34 if apps else 0}  # fmt: skip
     second = {"uuid": SECOND, "name": "NVIDIA Double 80GB", "memory.total": 81559, "memory.used": 510,
               "utilization.gpu": 0}  # fmt: skip
     gpus.put({"gpus": [first, second], "apps": apps})
