@@ -43,7 +43,7 @@ DOWN: dict[str, frozenset[str]] = {
 INSIDE_ROUTER: dict[str, frozenset[str]] = {
     "wire": frozenset({"access", "errors", "gate", "routes", "runtime"}),
     "media": frozenset({"errors", "wire"}),
-    "api": frozenset({"errors", "feed", "measured", "orders", "places", "routes", "runtime", "stats"}),
+    "api": frozenset({"errors", "feed", "history", "measured", "orders", "places", "routes", "runtime", "stats"}),
 }
 """Rooms within the router, and what else of it they may import."""
 

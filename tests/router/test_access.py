@@ -211,6 +211,30 @@ def test_a_key_opens_what_its_scope_covers(key: str | None, scope: Scope, result
         assert judged is NOBODY
 
 
+def test_what_is_the_same_everywhere_is_anybodys_but_no_other_pages() -> None:
+    for key in (None, "wrong", ALICE, ROOT):
+        assert judge(keyed(), key, host=b"evil.example", scope=Scope.PUBLIC) is NOBODY
+        assert judge(keyed(), key, origin=b"http://evil.example", scope=Scope.PUBLIC) == "origin_refused"
+    assert judge(Access(), host=b"evil.example", scope=Scope.PUBLIC) == "host_refused"
+
+
+def permitted(access: Access, key: str | None, scope: Scope) -> str:
+    """What becomes of somebody who was let in."""
+    try:
+        access.permit(access.owner(Secret(key.encode()) if key is not None else None), scope)
+    except ApiError as error:
+        return error.code
+    return ""
+
+
+def test_who_was_let_in_is_known_again_and_may_have_what_the_scope_says() -> None:
+    assert [permitted(Access(), None, scope) for scope in Scope] == ["", "", "", ""]
+    assert [permitted(keyed(), ROOT, scope) for scope in Scope] == ["", "", "", ""]
+    assert [permitted(keyed(), ALICE, scope) for scope in Scope] == ["", "", "", "key_scope"]
+    for key in (None, "wrong", ""):
+        assert [permitted(keyed(), key, scope) for scope in Scope] == ["", "", "key_missing", "key_missing"]
+
+
 def test_limits_are_found_by_name() -> None:
     access = keyed()
     assert judge(access, ALICE) == Key("alice", admin=False, concurrency=2, priority=1)

@@ -138,8 +138,16 @@ def test_other_methods_are_for_no_engine(method: bytes) -> None:
     assert find(method, b"/upstream/x/props") is None
 
 
+PATHS = (b"/", b"/health", b"/v1/models", b"/running", b"/ui", b"/ui/main.js", b"/api/models", b"/metrics", b"/whatever")
+
+
 def test_whose_the_routers_own_paths_are() -> None:
-    scopes = {path: scope(path) for path in (b"/", b"/health", b"/v1/models", b"/running", b"/ui", b"/api/models",
-                                             b"/metrics", b"/whatever")}  # fmt: skip
+    scopes = {path: scope(b"GET", path) for path in PATHS}
     assert [path for path, found in scopes.items() if found is Scope.OPEN] == [b"/", b"/health"]
-    assert [path for path, found in scopes.items() if found is Scope.INFERENCE] == [b"/v1/models", b"/running"]
+    assert [path for path, found in scopes.items() if found is Scope.PUBLIC] == [b"/ui", b"/ui/main.js"]
+    assert [path for path, found in scopes.items() if found is Scope.INFERENCE] == [
+        b"/v1/models", b"/running", b"/api/models",
+    ]  # fmt: skip
+    for method in (b"POST", b"DELETE", b"PUT", b"X"):
+        for path in (b"/api/models", b"/api/models/a/load", b"/api/requests/x", b"/ui", b"/metrics"):
+            assert scope(method, path) is Scope.ADMIN

@@ -146,7 +146,7 @@ async def test_who_has_no_key_need_not_send_a_body(lab: Lab) -> None:
 
 async def test_what_the_router_answers_itself_is_guarded_too(lab: Lab) -> None:
     keyed(lab)
-    for path, extra, code in ((b"/api/models", b"", b"key_missing"), (b"/api/models", GOOD, b"key_scope"),
+    for path, extra, code in ((b"/api/models", b"", b"key_missing"), (b"/metrics", GOOD, b"key_scope"),
                               (b"/v1/models", b"x-api-key: wrong-wrong-wrong\r\n", b"key_wrong")):  # fmt: skip
         caller = await lab.call()
         await caller.send(b"GET %b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (path, extra))
