@@ -75,6 +75,7 @@ const WORDS = { connecting: "Connecting…", open: "Live", lost: "Router not the
 
 function follow() {
   attr(connection, "data-is", now.connection);
+  attr(main, "data-stale", now.connection === "lost");
   say(connection, WORDS[now.connection]);
   who.hidden = now.connection !== "locked" && !now.who?.keys;
   say(who, now.who?.keys && now.connection !== "locked" ? `${now.who.name} (${now.who.admin ? "admin" : "looks only"})` : "Enter a key");

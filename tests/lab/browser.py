@@ -76,6 +76,8 @@ class Browser:
         self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> Self:
+        if not PROGRAM:
+            raise BrowserError("There is no chromium here: install it, or name one in SWAPPER_TEST_CHROMIUM.")
         environment = {**os.environ, "HOME": self._profile.name}
         self._process = subprocess.Popen(
             [PROGRAM, *_OPTIONS, f"--user-data-dir={self._profile.name}", "about:blank"],
