@@ -85,12 +85,18 @@ class History:
         spans = self._served.get(model)
         if spans is None:
             spans = self._served[model] = deque()
+        last = spans[-1] if spans else None
+        if last is not None and last.begin <= begin <= last.end + PAUSE:
+            last.requests += 1
+            if end > last.end:  # else somebody set the clock back
+                last.end = end
+            return
         requests = 1
         # They come in the order of their ends, so only the last spans can touch this one.
         while spans and begin <= spans[-1].end + PAUSE:
             before = spans.pop()
             begin, requests = min(begin, before.begin), requests + before.requests
-            end = max(end, before.end)  # where somebody set the clock back
+            end = max(end, before.end)
         spans.append(Served(begin, end, requests))
         _forget(spans, end - HOUR)
 

@@ -11,7 +11,8 @@ import { events } from "./sse.js";
  * @typedef {import("./types.js").Changed} Changed
  */
 
-/** Milliseconds: between looks at requests; at all else; at the last hour; and after a change of state. */
+/** Milliseconds: between looks at requests, or at all while there is much to see; else; at the last hour; and after a
+ * change of state. */
 const OFTEN = 2000;
 const SELDOM = 6000;
 const SLOW = 20_000;
@@ -40,6 +41,8 @@ const looked = { overview: 0, requests: 0, timeline: 0 };
 /** @type {Set<string>} */
 const asking = new Set();
 let soon = 0;
+/** Seconds by which the router's clock is ahead of this one's. */
+let ahead = 0;
 
 /**
  * Look anew.
@@ -52,6 +55,7 @@ async function look(what) {
   try {
     const found = await json(what === "overview" ? "api/models" : `api/${what}`);
     Object.assign(now, { [what]: found });
+    if (what === "timeline") ahead = found.until - Date.now() / 1000;
     news.dispatchEvent(new Event("change"));
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
@@ -60,9 +64,10 @@ async function look(what) {
   }
 }
 
-/** Look at everything. */
+/** Look at what may have changed just now. */
 export function lookAnew() {
-  for (const what of /** @type {const} */ (["overview", "requests", "timeline"])) void look(what);
+  void look("overview");
+  void look("requests");
 }
 
 function lookSoon() {
@@ -82,7 +87,13 @@ function tick() {
   if (since - looked.requests >= OFTEN) void look("requests");
   const many = (now.overview?.models.length ?? 0) * EACH;
   if (since - looked.overview >= Math.max(busy ? OFTEN : SELDOM, many)) void look("overview");
-  if (since - looked.timeline >= SLOW) void look("timeline");
+  const long = (now.timeline?.changes.length ?? 0) * EACH / 4;
+  if (since - looked.timeline >= Math.max(busy ? 2 * OFTEN : SLOW, long)) void look("timeline");
+  // Meanwhile the picture goes on.
+  else if (now.timeline && since / 1000 + ahead - now.timeline.until >= 2) {
+    now.timeline.until = since / 1000 + ahead;
+    news.dispatchEvent(new Event("change"));
+  }
 }
 
 /** @param {Connection} connection */
@@ -102,6 +113,10 @@ function heard(kind, data) {
   const model = now.overview?.models.find((each) => each.id === said.model);
   if (kind === "state") {
     if (model) Object.assign(model, { state: said.new, reason: said.reason, since: said.at, progress: null });
+    if (now.timeline) {
+      now.timeline.changes.push(said);
+      now.timeline.until = Math.max(now.timeline.until, said.at);
+    }
     news.dispatchEvent(new CustomEvent("state", { detail: said }));
     lookSoon();
   } else if (kind === "progress" && model) model.progress = said.percent;
@@ -134,6 +149,7 @@ async function listen() {
   patience = 0;
   become("open");
   lookAnew();
+  void look("timeline");
   for await (const { event, data } of events(response.body)) heard(event, data);
 }
 

@@ -1,7 +1,9 @@
 // The choice of a model for something that it can do.
 
-import { h } from "./dom.js";
+import { attr, h, keyed, say } from "./dom.js";
 import { now } from "./live.js";
+
+/** @typedef {import("./types.js").Model} Model */
 
 /**
  * @param {string} id
@@ -9,9 +11,16 @@ import { now } from "./live.js";
  */
 export function modelChoice(id, capabilities) {
   const select = /** @type {HTMLSelectElement} */ (h("select", { id }));
-  let offered = "";
+  const none = h("p", { class: "muted" }, "No model here can do this.");
+  const show = keyed(select, (/** @type {Model} */ model) => model.id, (first) => {
+    const node = h("option", { value: first.id });
+    return {
+      node,
+      update: (model) => say(node, ["ready", "starting"].includes(model.state) ? `${model.id} (${model.state})` : model.id),
+    };
+  });
   return {
-    node: h("div", { class: "field" }, h("label", { for: id }, "Model"), select),
+    node: h("div", { class: "field" }, h("label", { for: id }, "Model"), select, none),
     get value() {
       return select.value;
     },
@@ -21,13 +30,9 @@ export function modelChoice(id, capabilities) {
     /** Offer those that there are now. */
     update: () => {
       const fit = (now.overview?.models ?? []).filter((model) => model.capabilities.some((each) => capabilities.includes(each)));
-      const text = fit.map((model) => `${model.id} ${model.state}`).join("\n");
-      if (text === offered) return;
-      offered = text;
-      const chosen = select.value;
-      select.replaceChildren(...fit.map((model) => h("option", { value: model.id, selected: model.id === chosen },
-        ["ready", "starting"].includes(model.state) ? `${model.id} (${model.state})` : model.id)));
-      if (!fit.length) select.append(h("option", { value: "" }, "no model can do this"));
+      show(fit);
+      none.hidden = fit.length > 0 || now.overview === null;
+      attr(select, "hidden", !fit.length);
     },
   };
 }
