@@ -218,6 +218,12 @@ class Page:
             raise BrowserError(f"{url}: {failed}")
         self.wait("document.readyState === 'complete'")
 
+    def reload(self, *, anew: bool = False) -> None:
+        """Show the same address again; `anew`: nothing of it is taken from what the browser has kept."""
+        self.eval("window.stale = true")
+        self.call("Page.reload", {"ignoreCache": anew})
+        self.wait("window.stale === undefined && document.readyState === 'complete'")
+
     def close(self) -> None:
         """Close the tab."""
         self._browser.call("Target.closeTarget", {"targetId": self._target})

@@ -1,6 +1,6 @@
 """The models that the dashboard shows here, and pages of it in the browser."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.job import house
@@ -53,9 +53,6 @@ class Desk:
             page.close()
             assert page.trouble == []
             assert elsewhere == []
-
-
-type Open = Callable[..., Page]
 
 
 def live(page: Page) -> Page:

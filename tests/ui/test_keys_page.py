@@ -32,7 +32,7 @@ def test_the_page_asks_for_a_key_and_keeps_it_in_its_tab(desk: Desk) -> None:
     enter(page, ROOT)
     live(page)
     page.see("root (admin)", "header")
-    page.call("Page.reload")
+    page.reload()
     live(page)
     assert page.eval("sessionStorage.length") == 1
     assert page.eval("document.cookie + JSON.stringify(localStorage)").find(ROOT) == -1

@@ -194,7 +194,7 @@ def test_light_and_dark_are_the_systems_or_the_buttons(desk: Desk) -> None:
     page.click("#theme")
     page.click("#theme")
     page.wait(f"{background} === '{dark}'")
-    page.go(page.eval("location.href"))
+    page.reload()
     page.wait(f"{background} === '{dark}'")
     page.click("#theme")
     page.wait(f"{background} === '{light}'")
@@ -202,15 +202,14 @@ def test_light_and_dark_are_the_systems_or_the_buttons(desk: Desk) -> None:
 
 def test_the_first_paint_is_small_and_comes_once(desk: Desk) -> None:
     page = live(desk.open())
-    page.call("Network.clearBrowserCache")
-    page.call("Page.reload", {"ignoreCache": True})
+    page.reload(anew=True)
     live(page)
     sizes = """Object.fromEntries(["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
         .filter((each) => !each.name.includes("/api/")).map((each) => [each.name, each.transferSize]))"""
     first = page.eval(sizes)
     assert 10_000 < sum(first.values()) < 100 * 1024, first
     page.wait("performance.getEntriesByName('first-contentful-paint').length === 1")
-    page.call("Page.reload")
+    page.reload()
     live(page)
     again = page.eval(sizes)
     assert sum(again.values()) < sum(first.values()) / 2, "nothing is sent twice"
