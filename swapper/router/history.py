@@ -88,8 +88,7 @@ class History:
         last = spans[-1] if spans else None
         if last is not None and last.begin <= begin <= last.end + PAUSE:
             last.requests += 1
-            if end > last.end:  # else somebody set the clock back
-                last.end = end
+            last.end = max(last.end, end)  # somebody may have set the clock back
             return
         requests = 1
         # They come in the order of their ends, so only the last spans can touch this one.
