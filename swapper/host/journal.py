@@ -230,7 +230,11 @@ def _taken_in(entry: Mapping[str, Any]) -> tuple[UUID, timedelta]:
 
 def _last(reader: _Reader, lines: int) -> tuple[str, ...]:
     reader.seek_tail()
-    found: list[str] = []
+    last = reader.get_previous()
+    if not last:
+        reader.seek_head()  # from a tail with nothing before it, nothing would ever come next
+        return ()
+    found = [_text(last)] if lines else []
     while len(found) < lines and (entry := reader.get_previous()):
         found.append(_text(entry))
     for _ in range(len(found) - 1):

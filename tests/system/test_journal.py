@@ -122,6 +122,26 @@ def test_following_a_unit_without_lines_waits_for_the_first() -> None:
     asyncio.run(test())
 
 
+@pytest.mark.parametrize("lines", [0, 10])
+def test_the_first_line_of_a_unit_is_followed_too(lines: int) -> None:
+    fresh = f"llama@test-journal-{uuid.uuid4().hex}.service"
+
+    async def test() -> None:
+        async with asyncio.timeout(30), aclosing(follow(fresh, lines)) as following:
+            first = asyncio.ensure_future(anext(following))
+            await asyncio.wait({first}, timeout=0.3)  # by then it watches
+            assert not first.done()
+            process = await asyncio.create_subprocess_exec(
+                "systemd-run", "--quiet", "--collect", f"--unit={fresh}", "echo", "at last"
+            )
+            said = [await first]
+            while "at last" not in said:
+                said.append(await anext(following))
+            await process.wait()
+
+    asyncio.run(test())
+
+
 def test_a_flood_is_followed_without_loss() -> None:
     """More lines than are read at a time, and more than one batch old."""
     flood = f"test-journal-{uuid.uuid4()}.service"
