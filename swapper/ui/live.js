@@ -43,6 +43,8 @@ const asking = new Set();
 let soon = 0;
 /** Seconds by which the router's clock is ahead of this one's. */
 let ahead = 0;
+/** Until when the last hour is known, in the router's seconds. */
+let seen = 0;
 
 /**
  * Look anew.
@@ -55,7 +57,10 @@ async function look(what) {
   try {
     const found = await json(what === "overview" ? "api/models" : `api/${what}`);
     Object.assign(now, { [what]: found });
-    if (what === "timeline") ahead = found.until - Date.now() / 1000;
+    if (what === "timeline") {
+      ahead = found.until - Date.now() / 1000;
+      seen = found.until;
+    }
     news.dispatchEvent(new Event("change"));
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
@@ -88,7 +93,8 @@ function tick() {
   const many = (now.overview?.models.length ?? 0) * EACH;
   if (since - looked.overview >= Math.max(busy ? OFTEN : SELDOM, many)) void look("overview");
   const long = (now.timeline?.changes.length ?? 0) * EACH / 4;
-  if (since - looked.timeline >= Math.max(busy ? 2 * OFTEN : SLOW, long)) void look("timeline");
+  const served = busy || (now.requests?.ended[0]?.at ?? 0) > seen;
+  if (since - looked.timeline >= Math.max(served ? 2 * OFTEN : SLOW, long)) void look("timeline");
   // Meanwhile the picture goes on.
   else if (now.timeline && since / 1000 + ahead - now.timeline.until >= 2) {
     now.timeline.until = since / 1000 + ahead;

@@ -11,9 +11,13 @@ export function microphone(take) {
   /** @type {(() => Promise<Blob>) | null} */
   let stop = null;
   const button = h("button", { type: "button", class: "microphone", "aria-pressed": "false", onclick: () => toggle() }, "Record");
+  let began = 0;
+  let timer = 0;
   const show = () => {
     attr(button, "aria-pressed", String(stop !== null));
-    say(button, stop ? "Stop recording" : "Record");
+    say(button, stop ? `Stop recording · ${Math.floor((Date.now() - began) / 1000)} s` : "Record");
+    clearTimeout(timer);
+    if (stop) timer = setTimeout(show, 250);
   };
   const toggle = async () => {
     const problem = noMicrophone();
@@ -21,6 +25,7 @@ export function microphone(take) {
     try {
       if (!stop) {
         stop = await record();
+        began = Date.now();
         speak("Recording.");
       } else {
         const end = stop;
@@ -30,9 +35,17 @@ export function microphone(take) {
       }
     } catch (error) {
       stop = null;
-      alarm(error instanceof DOMException && error.name === "NotAllowedError" ? "The browser does not give the microphone to this page." : String(error));
+      const name = error instanceof DOMException ? error.name : "";
+      alarm({ NotAllowedError: "The browser does not give the microphone to this page.", NotFoundError: "There is no microphone.",
+        EncodingError: "Nothing was recorded: it was too short." }[name] ?? String(error));
     }
     show();
   };
-  return { node: button, close: () => void stop?.() };
+  return {
+    node: button,
+    close: () => {
+      clearTimeout(timer);
+      stop?.().catch(() => undefined);
+    },
+  };
 }

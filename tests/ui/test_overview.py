@@ -50,10 +50,12 @@ def test_a_swap_is_seen_from_the_queue_to_the_end(desk: Desk) -> None:
     with contextlib.closing(waiting):
         assert sentence("qwen3-8b").encode() in waiting.getresponse().read()
     page.see("No model waits for a place.")
-    page.wait("document.querySelectorAll('.rows rect[data-state=serving]').length === 2")
-    page.wait("document.querySelectorAll('.rows rect[data-state=starting]').length >= 2")
-    rows = page.eval("[...document.querySelectorAll('.rows li')].map((row) => row.innerText.trim())")
-    assert rows == ["devstral", "qwen3-8b"]
+    rows = "[...document.querySelectorAll('.rows li')]"
+    for model in ("devstral", "qwen3-8b"):
+        row = f"{rows}.find((row) => row.querySelector('a').textContent === '{model}')"
+        for what in ("serving", "starting"):
+            page.wait(f"{row}.querySelector('rect[data-state={what}]')")
+    assert page.eval(f"{rows}.map((row) => row.querySelector('a').textContent)") == ["devstral", "qwen3-8b"]
 
 
 def _ask(model: str) -> http.client.HTTPConnection:

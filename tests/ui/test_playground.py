@@ -117,7 +117,7 @@ def test_speech_is_written_down_from_a_file_and_from_the_microphone(desk: Desk, 
     page.fill("#transcription-file", sound)
     page.see(sentence("ear"), "output.result")
     page.click("#panel-transcription button.microphone")
-    page.see("Stop recording", "#panel-transcription")
+    page.see("Stop recording · 1 s", "#panel-transcription")
     page.click("#panel-transcription button.microphone")
     page.wait("document.querySelector('output.result').textContent === ''")
     page.see(sentence("ear"), "output.result")
@@ -128,7 +128,7 @@ def test_who_speaks_to_a_model_that_does_not_hear_is_written_down_first(desk: De
     page = live(desk.open("#/playground"))
     page.wait(choose("devstral"))
     page.click("#panel-chat button.microphone")
-    page.see("Stop recording", "#panel-chat")
+    page.see("Stop recording · 1 s", "#panel-chat")
     page.click("#panel-chat button.microphone")
     page.wait(f"document.querySelector('#chat-text').value.includes({sentence('ear')!r})")
 
