@@ -92,7 +92,7 @@ function describe(model) {
   const parked = now.overview?.parked.find((each) => each.model === model.id);
   if (parked) facts.push(["Parked", `${bytes(parked.bytes)} of the host's memory`]);
   if (model.memory_hint) facts.push(["Memory hint", model.memory_hint]);
-  if (model.progress !== null) facts.unshift(["Loading", percent(model.progress / 100)]);
+  if (model.progress !== null) facts.unshift([model.state === "incomplete" ? "Pulled" : "Loaded", percent(model.progress / 100)]);
   return facts;
 }
 

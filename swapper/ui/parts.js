@@ -35,7 +35,7 @@ export function hue(name) {
 }
 
 /**
- * A model's state, as a word with a colour; while it is loaded, how far that is.
+ * A model's state, as a word with a colour; while it is loaded, or its files are pulled, how far that is.
  * @returns {import("./dom.js").Part<Model>}
  */
 export function badge() {
@@ -44,7 +44,7 @@ export function badge() {
     node,
     update: (model) => {
       attr(node, "data-state", model.state);
-      const far = model.state === "starting" && model.progress !== null ? ` ${Math.round(model.progress)} %` : "";
+      const far = ["starting", "incomplete"].includes(model.state) && model.progress !== null ? ` ${Math.round(model.progress)} %` : "";
       say(node, model.state + far);
     },
   };
