@@ -115,7 +115,7 @@ def test_keys_that_cannot_be_used_and_a_port_for_all_without_any() -> None:
     ]
     KEYS.write_text("alice inference 0123456789abcdef\n")
     KEYS.chmod(0o600)
-    assert "no key has the scope admin: nobody can load, unload, or look at /ui" in found("note")
+    assert "no key has the scope admin: nobody can load, unload, or read journals in /ui" in found("note")
     KEYS.unlink()
     SOCKET.parent.mkdir(exist_ok=True)
     SOCKET.write_text("[Socket]\nListenStream=\nListenStream=8000\n")

@@ -35,7 +35,7 @@ def keys(_: Config) -> Iterator[Finding]:
     elif found.known:
         yield Finding(Grade.GOOD, f"{len(found.known)} API keys")
         if not any(key.admin for _, key in found.known):
-            yield Finding(Grade.NOTE, "no key has the scope admin: nobody can load, unload, or look at /ui",
+            yield Finding(Grade.NOTE, "no key has the scope admin: nobody can load, unload, or read journals in /ui",
                           "a line such as: ops admin KEY")  # fmt: skip
     open_files = [path for path in (PLAIN / KEYS,) if path.exists() and path.stat().st_mode & 0o077]
     for path in open_files:
