@@ -21,8 +21,8 @@ requests need nobody's consent. None of them may do or learn anything:
         `router.hosts`. With a key Host is free: a browser has no key for the attacker's name, as what it remembers
         (Basic) belongs to the name for which a person typed it.
 
-The rules for browsers hold for requests with keys too: a browser that has one, of a person who looked at /metrics, sends it
-with a form of any page.
+The rules for browsers hold for requests with keys too: a browser that has one, of a person who looked at /metrics,
+sends it with a form of any page.
 
 CORS. An origin in `router.origins` may use the port from its pages: answers say so, and so does the preflight. No
 credentials mode: what the browser remembers is not lent to other pages; they show a key of their own. (Fetch Standard,
