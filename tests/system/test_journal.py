@@ -124,7 +124,7 @@ def test_following_a_unit_without_lines_waits_for_the_first() -> None:
 
 @pytest.mark.parametrize("lines", [0, 10])
 def test_the_first_line_of_a_unit_is_followed_too(lines: int) -> None:
-    fresh = f"llama@test-journal-{uuid.uuid4().hex}.service"
+    fresh = f"test-journal-{uuid.uuid4().hex}.service"
 
     async def test() -> None:
         async with asyncio.timeout(30), aclosing(follow(fresh, lines)) as following:

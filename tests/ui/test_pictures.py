@@ -58,8 +58,9 @@ def test_during_a_swap(desk: Desk) -> None:
         show_gpus(devstral=14310)
         waiting = threading.Thread(target=chat, args=("qwen3-8b",))
         waiting.start()
-        pages = [live(desk.open(size=TALL)), live(desk.open(size=TALL, dark=True)), live(desk.open(size=PHONE))]
-        for page, name in zip(pages, ("swap", "swap-dark", "phone"), strict=True):
+        # One after the other: a tab behind another one rests.
+        for name, size, dark in (("swap", TALL, False), ("swap-dark", TALL, True), ("phone", PHONE, False)):
+            page = live(desk.open(size=size, dark=dark))
             state(page, "devstral", "draining")
             page.see("qwen3-8b", "ol.queue")
             page.click("input[name=span][value='5']")
