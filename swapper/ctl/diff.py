@@ -113,7 +113,7 @@ def _rest(old: Config, new: Config) -> Iterator[Difference]:
 
 
 def _fields(before: Any, after: Any) -> dict[str, tuple[str, str]]:  # noqa: ANN401 - any two of the configuration's types
-    names = [field.name for field in dataclasses.fields(before) if field.name != "where"]
+    names = [field.name for field in dataclasses.fields(before) if field.compare and field.name != "where"]
     pairs = {name: (_told(getattr(before, name)), _told(getattr(after, name))) for name in names}
     return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
 
@@ -132,7 +132,7 @@ def _told(value: Any) -> str:  # noqa: ANN401, PLR0911 - a value of the configur
         case Mapping():
             return f"{{{', '.join(f'{key}: {_told(each)}' for key, each in sorted(value.items()))}}}"
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = (field.name for field in dataclasses.fields(value) if field.name != "where")
+            names = (field.name for field in dataclasses.fields(value) if field.compare and field.name != "where")
             return f"{{{', '.join(f'{name}: {_told(getattr(value, name))}' for name in names)}}}"
         case _:
             return str(value)
