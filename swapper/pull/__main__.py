@@ -53,7 +53,10 @@ def _fetch(places: Places, teller: Teller) -> None:
 
 def _place(places: Places, teller: Teller) -> None:
     report = told.read(places.source.instance)
-    if report is None or report.invocation != teller.report.invocation or report.stage is not Stage.RUNNING:
+    ours = report is not None and report.invocation == teller.report.invocation
+    if report is not None and ours and report.code == "interrupted":
+        return  # after a step that ended well systemd takes the next one, in a unit that it is stopping too
+    if report is None or not ours or report.stage is not Stage.RUNNING:
         raise PullError("disk", "it is not known what was fetched", "pull again")
     teller.report = report
     place.place(places, place.keys(report))

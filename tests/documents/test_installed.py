@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents.pages import PACKAGES, installed, pages, sections
+from tests.test_house import SOURCE
 
 if os.geteuid() != 0 or not Path("/usr/lib/systemd/system/swapper-telegram.service").exists():
     pytest.skip("needs root in a booted machine with the packages installed", allow_module_level=True)
@@ -95,7 +96,7 @@ def test_units_name_pages_that_are_there() -> None:
 
 @pytest.mark.parametrize("name", ["swapper", "telegram"])
 def test_the_schema_that_the_file_names_is_the_one_that_is_printed(name: str) -> None:
-    first = Path(f"/etc/swapper/{name}.yaml").read_text().splitlines()[0]
+    first = (SOURCE / "config" / f"{name}.yaml").read_text().splitlines()[0]
     assert first == f"# yaml-language-server: $schema={SHARE}/{name}.schema.json"
     printed = run("swapperctl", "schema", name)
     assert printed.returncode == 0, printed.stderr

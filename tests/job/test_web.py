@@ -64,7 +64,7 @@ def test_a_name_that_changed_its_address_is_not_the_ports() -> None:
 def test_with_keys_such_a_name_still_gets_nothing() -> None:
     PLAIN.write_text(KEYS)
     for method, path in REQUESTS:
-        if path == "/ui":  # which is the same everywhere, and has nothing to tell
+        if path.startswith("/ui"):  # which is the same everywhere, and has nothing to tell
             continue
         answer = knock(method, path, {}, question("alpha") if method == "POST" else None, host="evil.example:8000")
         assert answer.status in {401, 403}, (method, path, answer.status)
