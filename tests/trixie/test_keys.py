@@ -20,7 +20,7 @@ def _clean() -> Iterator[None]:
 
 
 def results() -> list[str | int]:
-    return [result(knock("GET", "/api/models", headers)) for headers in ({}, bearer(ALICE), bearer(ROOT))]
+    return [result(knock("GET", "/metrics", headers)) for headers in ({}, bearer(ALICE), bearer(ROOT))]
 
 
 def test_what_a_refusal_says_to_type_makes_a_key() -> None:
