@@ -69,6 +69,13 @@ class EarlyHistories(Histories):
             del self.leased[request]
             self.feed(RequestOver(request))
 
+    @rule(one=models, other=models)
+    def somebody_gets_the_place_of_a_busy_one(self, one: str, other: str) -> None:
+        self.somebody_wants_the_place_of_a_busy_one(one, other)
+        self.systemd_obeys()
+        self.answers_end()
+        self.systemd_obeys()
+
     @rule(name=models)
     def somebody_asks(self, name: str) -> None:
         self.request(name, light=False, priority=0)
