@@ -17,7 +17,11 @@ from tests.lab.gguf import write_model
 from tests.vllm.rig import SAID, standin
 
 README = Path(os.environ.get("SWAPPER_TEST_SOURCE", Path(__file__).parents[2]), "README.md").read_text()
-CALLS = [re.sub(r"\\\n\s*", "", call) for call in re.findall(r"^    (curl (?:.*\\\n)*.*)$", README, re.MULTILINE)]
+CALLS = [
+    re.sub(r"\\\n\s*", "", call)
+    for call in re.findall(r"^    (curl (?:.*\\\n)*.*)$", README, re.MULTILINE) if "//localhost:8000/" in call
+]  # fmt: skip
+"""Those to the router: the repository of packages is an example, and nowhere."""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.rig import URL
-from tests.job.house import journal
+from tests.job.house import ask, journal
 
 FOLDER = os.environ.get("SWAPPER_TEST_CLIENTS_SCHEMATHESIS", "")
 if not FOLDER:
@@ -46,6 +46,12 @@ def schemathesis(folder: Path, *arguments: str) -> str:
 
 
 def test_answers_are_as_described(tmp_path: Path) -> None:
+    described = [
+        operation
+        for path in ask("GET", "/openapi.json").json["paths"].values()
+        for operation in path.values() if "inference" not in operation["tags"]
+    ]  # fmt: skip
+    assert len(described) > 15
     said = schemathesis(tmp_path, *INFERENCE, "--max-examples=50")
-    assert "Tested: 13\n" in said, "all but /openapi.json, which is where it begins"
+    assert f"Tested: {len(described) - 1}\n" in said, "all but /openapi.json, which is where it begins"
     assert "Traceback" not in journal("swapper.service")

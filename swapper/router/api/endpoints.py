@@ -52,7 +52,7 @@ class Endpoint:
         scope: Who may ask, where there are keys.
         shapes: What is answered with 200; none for answers that are not JSON. Where there are several, the client's
             headers decide.
-        content: The media type of that.
+        contents: The media types that it may be of; none where an answer has no content.
         parameters: What a request may say.
         errors: Codes of the errors that it may answer, beside those that any request may meet.
         more: What else there is to know.
@@ -65,7 +65,7 @@ class Endpoint:
     summary: str
     scope: Scope
     shapes: tuple[type, ...] = ()
-    content: str = JSON
+    contents: tuple[str, ...] = (JSON,)
     parameters: tuple[Parameter, ...] = ()
     errors: tuple[str, ...] = ()
     more: str = ""
@@ -101,15 +101,16 @@ _FILE = Parameter("file", "path", {"type": "string", "minLength": 1}, "One of th
 
 ENDPOINTS = (
     Endpoint("index", "GET", "/", "Where things are", Scope.OPEN, (Index,)),
-    Endpoint("ui", "GET", "/ui", "The dashboard: a page for people", Scope.PUBLIC, content=HTML),
-    Endpoint("uiFolder", "GET", "/ui/", "Leads to the dashboard", Scope.PUBLIC, content=TEXT, status=308),
+    Endpoint("ui", "GET", "/ui", "The dashboard: a page for people", Scope.PUBLIC, contents=(HTML,)),
+    Endpoint("uiFolder", "GET", "/ui/", "Leads to the dashboard", Scope.PUBLIC, contents=(), status=308),
     Endpoint(
-        "uiFile", "GET", "/ui/{file}", "A script or style of the dashboard", Scope.PUBLIC, content=TEXT,
-        parameters=(_FILE,), errors=("not_found",),
+        "uiFile", "GET", "/ui/{file}", "A script, style or picture of the dashboard", Scope.PUBLIC,
+        contents=("text/javascript", "text/css", "text/html", "image/svg+xml"), parameters=(_FILE,),
+        errors=("not_found",),
     ),
     Endpoint("health", "GET", "/health", "Whether the router does its work", Scope.OPEN, (Health,)),
-    Endpoint("openapi", "GET", "/openapi.json", "This description", Scope.OPEN, content="application/json"),
-    Endpoint("metrics", "GET", "/metrics", "Metrics for Prometheus", Scope.ADMIN, content=TEXT),
+    Endpoint("openapi", "GET", "/openapi.json", "This description", Scope.OPEN, contents=(JSON,)),
+    Endpoint("metrics", "GET", "/metrics", "Metrics for Prometheus", Scope.ADMIN, contents=(TEXT,)),
     Endpoint("running", "GET", "/running", "The models that hold GPU memory", Scope.INFERENCE, (Running,)),
     Endpoint(
         "listModels", "GET", "/v1/models", "All models, as clients of OpenAI's or of Anthropic's API list them",
@@ -128,7 +129,7 @@ ENDPOINTS = (
     ),
     Endpoint(
         "cancel", "DELETE", "/api/requests/{id}", "Have a request ended", Scope.ADMIN, (Cancelled,),
-        parameters=(_REQUEST,), errors=("request_not_found",),
+        parameters=(_REQUEST,), errors=("not_found", "request_not_found"),
         more="Its client gets an error `request_cancelled`, in the stream where that has begun.",
     ),
     Endpoint(
@@ -144,7 +145,7 @@ ENDPOINTS = (
         (Overview,),
     ),
     Endpoint(
-        "log", "GET", "/api/models/{model}/log", "The journal of a model's unit", Scope.ADMIN, content=TEXT,
+        "log", "GET", "/api/models/{model}/log", "The journal of a model's unit", Scope.ADMIN, contents=(TEXT,),
         parameters=(_MODEL, *_OF_LOG), errors=("invalid_request", *_UNKNOWN),
     ),
     Endpoint(
@@ -179,7 +180,7 @@ ENDPOINTS = (
         "Its requests may end first. Answers when it is parked.",
     ),
     Endpoint(
-        "events", "GET", "/api/events", "What changes, as server-sent events", Scope.INFERENCE, content=EVENTS,
+        "events", "GET", "/api/events", "What changes, as server-sent events", Scope.INFERENCE, contents=(EVENTS,),
         more="First an event `models` with the state of each, then an event `state` for each change, and "
         "`progress` while one is loaded, or its files are pulled. Comments come in between while nothing happens.",
     ),

@@ -115,25 +115,26 @@ def _endpoint(endpoint: Endpoint, *, keys: bool) -> dict[str, Json]:
     if endpoint.parameters:
         described["parameters"] = [_parameter(parameter) for parameter in endpoint.parameters]
     described["responses"] = {
-        str(endpoint.status): {"description": endpoint.summary, "content": _content(endpoint)},
+        str(endpoint.status): _answer(endpoint),
         **_errors((*endpoint.errors, *_refusals(scope, keys=keys))),
     }
     return described | _security(scope, keys=keys)
 
 
-def _content(endpoint: Endpoint) -> dict[str, Json]:
+def _answer(endpoint: Endpoint) -> dict[str, Json]:
+    described: dict[str, Json] = {"description": endpoint.summary}
+    if endpoint.contents:
+        described["content"] = {content: {"schema": _schema(endpoint, content)} for content in endpoint.contents}
+    return described
+
+
+def _schema(endpoint: Endpoint, content: str) -> Json:
     shapes: list[Json] = [schemas.reference(shape) for shape in endpoint.shapes]
-    match endpoint.content:
-        case content if len(shapes) == 1:
-            return {content: {"schema": shapes[0]}}
-        case content if shapes:
-            return {content: {"schema": {"anyOf": shapes}}}
-        case content if content == EVENTS:
-            return {content: {"schema": {"anyOf": [_event(name, shape) for name, shape in _EVENTS.items()]}}}
-        case content if content == JSON:
-            return {content: {"schema": {"type": "object"}}}
-        case content:
-            return {content: {"schema": {"type": "string"}}}
+    if shapes:
+        return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+    if content == EVENTS:
+        return {"anyOf": [_event(name, shape) for name, shape in _EVENTS.items()]}
+    return {"type": "object" if content == JSON else "string"}
 
 
 def _event(name: str, shape: type) -> Schema:
