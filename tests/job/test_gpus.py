@@ -84,9 +84,6 @@ def test_gpus_and_models_are_shown_with_what_they_have() -> None:
     assert found.value("swapper_gpu_utilization_ratio", gpu="0") == 0.5
     assert found.value("swapper_model_gpu_memory_bytes", gpu="0", model="beta") == 5000 * MIB
     assert found.value("swapper_model_gpu_memory_declared_bytes", gpu="0", model="beta") == 6 << 30
-    page = ask("GET", "/ui").body.decode()
-    assert "GPU 0, NVIDIA Double: 11.7 GiB of 24.0 GiB in use" in page
-    assert "0: 33%, 6.8 GiB in use" in page
     assert warnings() == []
 
 
@@ -103,7 +100,6 @@ def test_who_takes_more_than_declared_is_warned_of_once_a_load() -> None:
         hint = ask("GET", "/api/models/alpha").json["memory_hint"]
         assert hint == "8.8 GiB of GPU 0 in use, and declared 8.0 GiB: say 'gpu_memory: 37%'."
         assert warned[-1] == f"alpha has {hint.removesuffix('.')}"
-        assert "more than declared" in ask("GET", "/ui").body.decode()
         ask("POST", "/api/models/alpha/unload")
     assert memory("alpha")["exceeds"] is False
 

@@ -290,4 +290,4 @@ def test_the_port_itself_without_tls(key: str) -> None:
     assert address in written("Without TLS")
     assert knock("GET", "/v1/models", bearer(key), address=address).status == 200
     assert result(knock("GET", "/v1/models", address=address)) == "key_missing"
-    assert result(knock("GET", "/api/models", bearer(key), address=address)) == "key_scope"
+    assert result(knock("GET", "/metrics", bearer(key), address=address)) == "key_scope"
