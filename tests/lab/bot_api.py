@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.lab.bot_chats import BOT, Chats, Said, changed_text
+from tests.lab.bot_chats import BOT, PATIENCE, Chats, Said, changed_text
 from tests.lab.bot_html import BadHtml, parse
 
 TOKEN = "7000:AAAAbbbbCCCCddddEEEEffffGGGGhhhhIII"  # noqa: S105 - nobody's
@@ -87,6 +87,12 @@ class Gate:
     skip: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
     opened: threading.Event = field(default_factory=threading.Event)
+    passed: threading.Event = field(default_factory=threading.Event)
+
+    def open(self) -> None:
+        """Let the call go on; when this returns, it has been carried out."""
+        self.opened.set()
+        assert self.passed.wait(PATIENCE), "the call that was held is not carried out"
 
 
 class BotApi:
@@ -115,6 +121,7 @@ class BotApi:
         """Whether the token does not hold any more."""
         self.gates: dict[str, Gate] = {}
         self.port = 0
+        self._held: list[Gate] = []
         self._drafts = drafts
         self._rates: dict[int, Rate] = {}
         self._everywhere = Rate(30, 30)
@@ -151,19 +158,20 @@ class BotApi:
 
         thread = threading.Thread(target=work, name="telegram", daemon=True)
         thread.start()
-        assert started.wait(10)
+        assert started.wait(PATIENCE)
         try:
             yield self
         finally:
             self._ended = True
-            for gate in self.gates.values():
+            for gate in self._held:  # those too that somebody who failed did not come to open
                 gate.opened.set()
             loop.call_soon_threadsafe(loop.stop)
-            thread.join(10)
+            thread.join(PATIENCE)
 
     def hold(self, method: str, *, after: bool = False, skip: int = 0) -> Gate:
         """Hold the next call of a method (or one later) until its gate is opened; "file" is the fetching of a file."""
         gate = self.gates[method.lower()] = Gate(after, skip)
+        self._held.append(gate)
         return gate
 
     def _gate(self, method: str) -> Gate | None:
@@ -199,10 +207,13 @@ class BotApi:
         handler, gate = getattr(self, f"_{method}"), self._gate(method)
         if gate is None:
             return await handler(arguments)
-        result = await handler(arguments) if gate.after else None
-        gate.reached.set()
-        await asyncio.to_thread(gate.opened.wait)
-        return result if gate.after else await handler(arguments)
+        try:
+            result = await handler(arguments) if gate.after else None
+            gate.reached.set()
+            await asyncio.to_thread(gate.opened.wait)
+            return result if gate.after else await handler(arguments)
+        finally:
+            gate.passed.set()
 
     def _refuse(self, method: str, refusal: Refusal) -> web.Response:
         if refusal.code == 429:
@@ -245,7 +256,8 @@ class BotApi:
         while not chats.updates and time.monotonic() < end and not self._ended:  # noqa: ASYNC110 - they come from another thread
             await asyncio.sleep(0.02)
         allowed = set(arguments["allowed_updates"])
-        return [one for one in chats.updates if allowed & one.keys()][:100]
+        with chats.changed:
+            return [one for one in chats.updates if allowed & one.keys()][:100]
 
     async def _setwebhook(self, arguments: Json) -> bool:
         if not arguments["url"].startswith("https://") or not re.fullmatch(r"[\w-]{1,256}", arguments["secret_token"]):
@@ -343,6 +355,7 @@ class BotApi:
         if gate := self._gate("file"):
             gate.reached.set()
             await asyncio.to_thread(gate.opened.wait)
+            gate.passed.set()
         if request.match_info["token"] != TOKEN or data is None:
             raise web.HTTPNotFound
         return web.Response(body=data)

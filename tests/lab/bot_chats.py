@@ -1,5 +1,6 @@
 """Stands in for the people behind Telegram's servers: what they say becomes updates, what the bot says is kept."""
 
+import contextlib
 import itertools
 import threading
 import time
@@ -72,6 +73,7 @@ class Chats:
     _updates: Iterator[int] = field(default_factory=lambda: itertools.count(501))
     _messages: Iterator[int] = field(default_factory=lambda: itertools.count(11))
     _files: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _queries: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     # ---- the bot's side ----------------------------------------------------------------------------------------------
 
@@ -137,7 +139,7 @@ class Chats:
         data = next(data for text, data in said.buttons if label in text)
         where = {"id": said.chat, "type": "private"}
         message = {"message_id": said.number, "date": 1, "chat": where, "text": said.text}
-        query = f"Q{said.number}-{len(self.presses) + len(self.updates)}"
+        query = f"Q{said.number}-{next(self._queries)}"
         person = {"id": sender or said.chat, "is_bot": False, "first_name": "Ada"}
         about = {"id": query, "from": person, "message": message, "chat_instance": "1", "data": data}
         self.push({"callback_query": about})
@@ -150,6 +152,12 @@ class Chats:
         if told:
             self.say(old, {"migrate_to_chat_id": new})
             self.say(new, {"migrate_from_chat_id": old})
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is said within is told to the bot in one go, however long it takes to say it."""
+        with self.changed:
+            yield
 
     def push(self, update: Json) -> Json:
         """An update; stays until the bot confirms it."""
@@ -167,19 +175,19 @@ class Chats:
             here = [said for said in self.said.values() if said.chat == chat and said.topic == topic]
         return sorted(here, key=lambda said: said.number)
 
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
         """Wait until a condition on what is here is true."""
         with self.changed:
-            came = self.changed.wait_for(condition, PATIENCE)
+            came = self.changed.wait_for(condition, patience)
             assert came, f"it never came to be: {what}; there is {self.said}; it was shown {self.drafts}"
 
-    def answered(self, chat: int, text: str, count: int = 1) -> Said:
+    def answered(self, chat: int, text: str, count: int = 1, patience: float = PATIENCE) -> Said:
         """Wait for messages of the bot that contain this text, so many of them; the last."""
         def found() -> list[Said]:
             with self.changed:
                 return [said for said in self.said.values() if said.chat == chat and text in said.text]
 
-        self.wait(lambda: len(found()) >= count, f"{text!r} in {chat}")
+        self.wait(lambda: len(found()) >= count, f"{text!r} in {chat}", patience)
         return max(found(), key=lambda said: said.number)
 
     def delete(self, said: Said) -> None:

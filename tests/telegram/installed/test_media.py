@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from swapper.telegram.documents import PDF_SECONDS
 from tests.job import house
-from tests.job.house import run, sentence, show
+from tests.job.house import PATIENCE, run, sentence, show
 from tests.lab import media
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats
@@ -68,8 +69,9 @@ def test_a_picture_with_a_question(chats: Chats) -> None:
 
 def test_an_album_is_one_question(telegram: BotApi, chats: Chats) -> None:
     choose(chats, "eye")
-    for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
-        chats.file(ADA, "photo", media.png(colour=colour), caption="Compare" if colour[0] else "", album="A")
+    with chats.at_once():
+        for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
+            chats.file(ADA, "photo", media.png(colour=colour), caption="Compare" if colour[0] else "", album="A")
     chats.answered(ADA, "speaking")
     chats.text(ADA, "/status")
     assert "Remembered: 2 messages" in chats.answered(ADA, "Remembered").text
@@ -78,8 +80,9 @@ def test_an_album_is_one_question(telegram: BotApi, chats: Chats) -> None:
 
 def test_of_a_large_album_four_pictures_are_looked_at(telegram: BotApi, chats: Chats) -> None:
     choose(chats, "eye")
-    for number in range(6):
-        chats.file(ADA, "photo", media.png(colour=(number, 0, 0)), album="A")
+    with chats.at_once():
+        for number in range(6):
+            chats.file(ADA, "photo", media.png(colour=(number, 0, 0)), album="A")
     answer = chats.answered(ADA, "speaking")
     assert answer.text == f"⚠️ I look at the first 4 of these 6 only.\n\n{sentence('eye')}"
     assert [method for method, _ in telegram.calls].count("getfile") == 4
@@ -168,7 +171,7 @@ def test_a_pdf_that_wants_more_than_there_is_harms_nobody(chats: Chats) -> None:
     chats.file(ADA, "document", bomb, file_name="bomb.pdf")
     chats.text(BOB, "Hello!")
     chats.answered(BOB, sentence("alpha"))
-    told = chats.answered(ADA, "⚠️").text
+    told = chats.answered(ADA, "⚠️", patience=PDF_SECONDS + PATIENCE).text
     assert told.startswith(("⚠️ bomb.pdf takes too long", "⚠️ bomb.pdf is damaged, or too much"))
     assert show(rig.SERVICE, "MainPID") == process
 
@@ -221,8 +224,9 @@ def test_files_that_cannot_be_used(chats: Chats, name: str, data: bytes, more: d
 def test_a_file_that_telegram_does_not_hand_out(telegram: BotApi) -> None:
     rig.start()
     chats = telegram.chats
-    chats.file(ADA, "document", b"text", file_name="note.txt", caption="Hello!")
-    del chats.files["F1"]
+    with chats.at_once():
+        chats.file(ADA, "document", b"text", file_name="note.txt", caption="Hello!")
+        del chats.files["F1"]
     answer = chats.answered(ADA, "speaking")
     assert "note.txt is not to be had from Telegram any more." in answer.text
 

@@ -72,8 +72,9 @@ def test_the_token_appears_nowhere(telegram: BotApi) -> None:
     telegram.chats.text(ADA, "Hello!")
     telegram.chats.answered(ADA, sentence("alpha"))
     telegram.floods.append(("getupdates", 1))
-    telegram.chats.file(ADA, "document", b"x", file_name="a.txt")
-    telegram.chats.files.clear()
+    with telegram.chats.at_once():
+        telegram.chats.file(ADA, "document", b"x", file_name="a.txt")
+        telegram.chats.files.clear()
     telegram.chats.answered(ADA, "not to be had")
     process = show(SERVICE, "MainPID")
     seen = rig.words() + run("systemctl", "show", SERVICE) + run("ps", "-p", process, "-o", "args=", "e")
