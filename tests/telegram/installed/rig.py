@@ -5,13 +5,14 @@ import json
 import os
 import shutil
 import signal
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.job import house
-from tests.job.house import ask, journal, main_pid, run, show, until
+from tests.job.house import PATIENCE, ask, journal, main_pid, run, show, until
 from tests.lab.bot_api import TOKEN, BotApi
 
 ADA, BOB, STRANGER, GROUP = 42, 43, 66, -1001
@@ -22,6 +23,9 @@ PLAIN = Path("/etc/credstore/swapper-telegram.token")
 ENCRYPTED = Path("/etc/credstore.encrypted/swapper-telegram.token")
 SOCKET, SERVICE = "swapper-telegram.socket", "swapper-telegram.service"
 
+
+FED = 12.0
+"""Seconds: engines feed their watchdogs every ten, and have twenty."""
 
 MODELS = house.BASIC.replace("context: 2048", "context: 65536")
 """A letter is a token to these models, and the agent tells them of its tools: so they are given room."""
@@ -77,20 +81,46 @@ def running(more: str = "") -> Iterator[BotApi]:
 @contextlib.contextmanager
 def standing_still(model: str) -> Iterator[None]:
     """A load that has begun to read goes no further for a while, however fast this machine is."""
-    until(lambda: bool(ask("GET", f"/api/models/{model}").json["progress"]), f"{model} is being loaded")
-    with silent(model):
+    with unwatched():
+        until(lambda: bool(ask("GET", f"/api/models/{model}").json["progress"]), f"{model} is being loaded")
+        with _stopped(f"llama@{model}.service"):
+            yield
+
+
+@contextlib.contextmanager
+def silent(unit: str) -> Iterator[None]:
+    """An engine that runs says nothing for a while: what is asked now is answered afterwards at the earliest."""
+    with unwatched(), _stopped(unit):
         yield
 
 
 @contextlib.contextmanager
-def silent(model: str) -> Iterator[None]:
-    """An engine that runs says nothing for a while: what is asked now is answered afterwards at the earliest."""
-    process = main_pid(f"llama@{model}.service")
+def _stopped(unit: str) -> Iterator[None]:
+    process = main_pid(unit)
+    # All of its threads: what speaks gives each connection one, and the router keeps connections.
     os.kill(process, signal.SIGSTOP)
     try:
         yield
     finally:
         os.kill(process, signal.SIGCONT)
+        until(lambda: _fed(unit), f"{unit} is heard of again, before somebody watches it")
+
+
+@contextlib.contextmanager
+def unwatched() -> Iterator[None]:
+    """Nobody ends an engine for saying nothing, however long that takes."""
+    before = run("systemctl", "service-watchdogs").strip()
+    run("systemctl", "service-watchdogs", "no")
+    try:
+        yield
+    finally:
+        run("systemctl", "service-watchdogs", before)
+
+
+def _fed(unit: str) -> bool:
+    """Whether the watchdog has been fed lately, if there is one by now: that of a unit that starts comes later."""
+    fed = int(show(unit, "WatchdogTimestampMonotonic"))
+    return not fed or time.monotonic() - fed / 1e6 < FED
 
 
 def words() -> str:
@@ -111,7 +141,7 @@ def post(path: str, body: object, headers: dict[str, str]) -> int:
 
 def _ask(request: urllib.request.Request) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

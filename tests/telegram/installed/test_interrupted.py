@@ -1,13 +1,14 @@
 """`kill -9` at any point: an answer comes exactly once, or a word that it was interrupted; no message comes twice."""
 
 import contextlib
+import socket
 import sqlite3
 
 import pytest
 
 from swapper.telegram.store import DATABASE
 from tests.job import house
-from tests.job.house import configure, run, sentence, show, until
+from tests.job.house import ask, configure, run, sentence, show, until
 from tests.lab import media
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats
@@ -16,15 +17,16 @@ from tests.media.sight import EAR, write_models
 from tests.telegram.installed import rig
 from tests.telegram.installed.rig import ADA
 
-ANSWER = sentence("alpha")
+ANSWER, ALPHA = sentence("alpha"), "llama@alpha.service"
 
 
 @pytest.fixture
 def running(telegram: BotApi) -> Chats:
-    """The bot runs, and has answered once."""
+    """The bot runs, has answered once, and knows that this has arrived."""
     rig.start()
     telegram.chats.text(ADA, "Hello!")
     telegram.chats.answered(ADA, ANSWER)
+    settled()
     return telegram.chats
 
 
@@ -39,17 +41,21 @@ def arrived() -> int:
     return int(count)
 
 
+def at_work() -> bool:
+    """Whether alpha has been asked and has not answered."""
+    return bool(ask("GET", "/api/models/alpha").json["leases"])
+
+
 def settled() -> None:
     """Wait until the bot has nothing to do."""
     until(lambda: '"waiting": 0' in rig.get("/health")[1], "nothing waits any more")
 
 
 def test_killed_while_the_model_answers(running: Chats) -> None:
-    run("systemctl", "stop", *house.TEMPLATES)
-    with house.watching("alpha", "starting") as starts:
+    with rig.silent(ALPHA):
         running.text(ADA, "Hello!")
-        starts()
-    rig.kill(at_once=False)
+        until(at_work, "the model is asked")
+        rig.kill(at_once=False)
     running.answered(ADA, ANSWER, count=2)
     settled()
     assert texts(running) == [ANSWER, ANSWER]
@@ -59,6 +65,7 @@ def test_killed_before_a_question_is_stored(telegram: BotApi, running: Chats) ->
     gate = telegram.hold("getUpdates", after=True)
     running.text(ADA, "one")  # ends the question that is open; the next one is held, with its updates
     running.answered(ADA, ANSWER, count=2)
+    settled()
     running.text(ADA, "two")
     assert gate.reached.wait(60)
     rig.kill()
@@ -70,7 +77,7 @@ def test_killed_before_a_question_is_stored(telegram: BotApi, running: Chats) ->
 
 def test_killed_when_a_question_was_stored_and_is_not_confirmed(telegram: BotApi, running: Chats) -> None:
     gate = telegram.hold("getUpdates")
-    with rig.silent("alpha"):
+    with rig.silent(ALPHA):
         running.text(ADA, "Hello!")  # ends the question that is open; the next one would confirm it, and is held
         assert gate.reached.wait(60)
         rig.kill()
@@ -85,7 +92,7 @@ def test_killed_while_a_file_is_fetched(telegram: BotApi, running: Chats) -> Non
     running.file(ADA, "document", b"Please THINK.", file_name="note.txt", caption="Read this")
     assert gate.reached.wait(60)
     rig.kill()
-    gate.opened.set()
+    gate.open()
     answer = running.answered(ADA, ANSWER, count=2)
     assert answer.formatted("blockquote"), "it has read the file"
     settled()
@@ -94,24 +101,26 @@ def test_killed_while_a_file_is_fetched(telegram: BotApi, running: Chats) -> Non
 
 def test_killed_while_a_voice_message_is_heard(telegram: BotApi, running: Chats) -> None:
     write_models()
-    configure(f"{rig.MODELS}  ear: {EAR}\n")
+    configure(f"{rig.MODELS}  ear: {EAR.replace('4096', '4096, gpu: 2')}\n")
     try:
-        with house.watching("ear", "starting") as starts:
+        run("systemctl", "start", "llama@ear.service")
+        with rig.silent("llama@ear.service"):
             running.file(ADA, "voice", media.ogg(), mime_type="audio/ogg")
-            starts()
-        rig.kill()
+            running.wait(lambda: any("listening to voice.ogg" in text for _, text in running.drafts), "it listens")
+            rig.kill()
         running.answered(ADA, ANSWER, count=2)
         settled()
         assert texts(running) == [ANSWER, ANSWER]
     finally:
+        run("systemctl", "stop", "llama@ear.service")
         configure(rig.MODELS)
     assert telegram.refused == []
 
 
 def test_killed_twice_in_a_row(running: Chats) -> None:
-    with rig.silent("alpha"):
+    with rig.silent(ALPHA):
         running.text(ADA, "Hello!")
-        until(lambda: '"waiting": 1' in rig.get("/health")[1], "it is at work on it")
+        until(at_work, "the model is asked")
         for _ in range(2):
             rig.kill()
     running.answered(ADA, ANSWER, count=2)
@@ -119,15 +128,19 @@ def test_killed_twice_in_a_row(running: Chats) -> None:
     assert texts(running) == [ANSWER, ANSWER]
 
 
-def test_killed_between_the_messages_of_a_long_answer(running: Chats) -> None:
+def test_killed_between_the_messages_of_a_long_answer(telegram: BotApi, running: Chats) -> None:
     words = [f"word{number:04}" for number in range(3000)]
     write_model(house.MODELS / "author.gguf", " ".join(words))
     configure(f"{rig.MODELS}  author: {{engine: llama, model: author.gguf, context: 65536}}\n")
     try:
         running.text(ADA, "/model author")
         running.answered(ADA, "author answers")
+        gate = telegram.hold("sendMessage", skip=1, after=True)
         running.text(ADA, "Hello!")
-        until(lambda: arrived() == 2, "two of its messages are there, and the next one waits for its turn")
+        assert gate.reached.wait(60)
+        telegram.floods.append(("sendmessage", 60))  # for the third, before that may come
+        gate.open()
+        until(lambda: not telegram.floods and arrived() == 2, "two are there, and the next one waits for its turn")
         rig.kill()
         running.answered(ADA, words[-1])
         settled()
@@ -147,7 +160,7 @@ def test_killed_while_a_spoken_answer_is_on_its_way(telegram: BotApi, running: C
         running.text(ADA, "Hello!")
         assert gate.reached.wait(60)
         rig.kill()
-        gate.opened.set()
+        gate.open()
         running.answered(ADA, "I was interrupted")
         settled()
     finally:
@@ -164,7 +177,7 @@ def test_killed_while_all_is_forgotten(telegram: BotApi, running: Chats, *, afte
     running.text(ADA, "/forget")
     assert gate.reached.wait(60)
     rig.kill()
-    gate.opened.set()
+    gate.open()
     running.answered(ADA, "I was interrupted")
     settled()
     assert sum("is deleted" in text for text in texts(running)) == 1
@@ -180,7 +193,7 @@ def test_killed_when_it_was_told_to_stop(telegram: BotApi, running: Chats) -> No
     running.text(ADA, "/stop")
     assert gate.reached.wait(60), "the end of the answer is on its way"
     rig.kill()
-    gate.opened.set()
+    gate.open()
     running.answered(ADA, "I was interrupted")
     settled()
     running.text(ADA, "Hello!")
@@ -215,7 +228,7 @@ def test_killed_while_an_answer_is_on_its_way(telegram: BotApi, running: Chats, 
     running.text(ADA, "Hello!")
     assert gate.reached.wait(60)
     rig.kill()
-    gate.opened.set()
+    gate.open()
     running.answered(ADA, "I was interrupted")
     settled()
     assert texts(running).count(ANSWER) == 2, "what was on its way arrived, and was not sent again"
@@ -242,7 +255,7 @@ def test_killed_while_the_preview_is_on_its_way(telegram: BotApi, running: Chats
     running.text(ADA, "LOOP")
     assert gate.reached.wait(60)
     rig.kill()
-    gate.opened.set()
+    gate.open()
     running.answered(ADA, "I was interrupted")
     settled()
     assert len(texts(running)) == 3
@@ -284,15 +297,18 @@ def test_telegram_sends_an_update_twice(running: Chats) -> None:
 
 
 def test_a_telegram_that_is_away_is_waited_for(telegram: BotApi) -> None:
-    with BotApi().serving() as other:
-        rig.configure(other)
-        port = other.port
-    rig.start()
-    assert rig.get("/health")[0] == 503
-    assert "Telegram is not reached" in show(rig.SERVICE, "StatusText")
-    with BotApi().serving(port) as back:
-        back.chats.text(ADA, "Hello!")
-        back.chats.answered(ADA, ANSWER)
-        assert rig.get("/health")[0] == 200
-        rig.clean()
+    away = BotApi()
+    with socket.socket() as keeping:  # the port, so that it becomes nobody else's meanwhile; nobody is heard there
+        keeping.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeping.bind(("127.0.0.1", 0))
+        away.port = keeping.getsockname()[1]
+        rig.configure(away)
+        rig.start()
+        assert rig.get("/health")[0] == 503
+        until(lambda: "Telegram is not reached" in show(rig.SERVICE, "StatusText"), "the status says it")
+        with away.serving() as back:
+            back.chats.text(ADA, "Hello!")
+            back.chats.answered(ADA, ANSWER)
+            assert rig.get("/health")[0] == 200
+            rig.clean()
     assert telegram.calls == []

@@ -5,15 +5,13 @@ The models that answer think first where they have been told something that only
 """
 
 import contextlib
-import os
 import re
-import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.job import house
-from tests.job.house import MODELS, main_pid, run, sentence
+from tests.job.house import MODELS, run, sentence
 from tests.lab import gguf, media, sound
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats, Said
@@ -60,15 +58,9 @@ def _models() -> Iterator[None]:
 def holding(*units: str) -> Iterator[None]:
     """Engines that run and take requests, but come to nothing until this ends."""
     with contextlib.ExitStack() as stack:
-        # However long it takes until they are wanted, nobody ends them for being held.
-        run("systemctl", "service-watchdogs", "no")
-        stack.callback(run, "systemctl", "service-watchdogs", "yes")
         for unit in units:
             run("systemctl", "start", unit)
-            process = main_pid(unit)
-            # All of its threads: what speaks gives each connection one, and the router keeps connections.
-            os.kill(process, signal.SIGSTOP)
-            stack.callback(os.kill, process, signal.SIGCONT)
+            stack.enter_context(rig.silent(unit))
         yield
 
 
@@ -92,8 +84,9 @@ def knows(said: Said) -> bool:
 
 
 def album(chats: Chats) -> None:
-    for colour in ((255, 0, 0), (0, 0, 255)):
-        chats.file(ADA, "photo", media.png(colour=colour), caption="Which?" if colour[0] else "", album="A")
+    with chats.at_once():
+        for colour in ((255, 0, 0), (0, 0, 255)):
+            chats.file(ADA, "photo", media.png(colour=colour), caption="Which?" if colour[0] else "", album="A")
 
 
 def say(chats: Chats) -> None:
@@ -230,7 +223,7 @@ def test_killed_while_the_voice_is_on_its_way(telegram: BotApi, running: Chats) 
     say(running)
     assert gate.reached.wait(60)
     rig.kill()
-    gate.opened.set()
+    gate.open()
     running.answered(ADA, "I was interrupted")
     settled()
     assert [said.kind for said in running.all(ADA)] == ["text", "voice", "text"], "nothing twice"
