@@ -19,6 +19,7 @@ from tests.lab.namespaces import Namespaces
 from tests.telegram.agent.rig import wordy
 from tests.telegram.installed import rig
 from tests.telegram.installed.rig import ADA, BOB, GROUP, SERVICE, STRANGER
+from tests.telegram.installed.test_interrupted import arrived
 
 REAL = os.environ.get("SWAPPER_TEST_CLIENTS_CODEX", "")
 PROGRAM, STATE = Path("/usr/local/bin/codex"), Path("/var/lib/swapper-codex")
@@ -34,7 +35,13 @@ def _clean() -> Iterator[None]:
     yield
     rig.clean()
     run("systemctl", "stop", SOCKET)
+    until(lambda: not units(), "what the bot left has ended, and is not taken for the next test's")
     run("rm", "-rf", str(STATE), str(PROGRAM))
+
+
+def units() -> str:
+    """Those that run."""
+    return run("systemctl", "list-units", "--plain", "--no-legend", "swapper-codex@*")
 
 
 @pytest.fixture
@@ -105,7 +112,7 @@ def test_without_the_client_it_does_not_start_and_says_what_to_type(telegram: Bo
 def test_a_text_is_answered_in_a_unit_that_ends(bot: Chats) -> None:
     bot.text(ADA, "plain")
     assert bot.answered(ADA, "Plain.").text == "Plain."
-    until(lambda: not run("systemctl", "list-units", "--plain", "--no-legend", "swapper-codex@*"), "the unit is gone")
+    until(lambda: not units(), "the unit is gone")
 
 
 def test_what_codex_is_told_is_no_secret_of_the_bots(bot: Chats) -> None:
@@ -198,6 +205,7 @@ def test_what_cannot_be_shown_whole_is_refused(bot: Chats) -> None:
 def test_after_a_crash_it_is_asked_once_more_and_the_old_buttons_are_dead(bot: Chats) -> None:
     bot.text(ADA, "Hello!")
     old = asked(bot)
+    until(lambda: arrived() == 1, "the bot knows that its question is there")
     rig.kill()
     settled(bot, old, asking.INTERRUPTED)
     new = asked(bot)

@@ -75,6 +75,7 @@ def test_a_webhook_that_telegram_does_not_get_through_to(telegram: BotApi) -> No
     assert "one that everybody trusts" in journal(SERVICE)
     telegram.chats.text(ADA, "Hello!")
     update = telegram.chats.updates.pop()
+    telegram.webhook_failed = ""  # what gets through has got through: the bot asks again, perhaps before we look
     assert rig.post(PATH, update, {HEADER: telegram.webhook["secret_token"]}) == 200
     telegram.chats.answered(ADA, sentence("alpha"))
     assert show(SERVICE, "StatusText") == "@swapper_test_bot listens"
