@@ -29,7 +29,7 @@ wire_api = "responses"
 [analytics]
 enabled = false
 """
-SECONDS = 120  # it looks for its makers' servers for a while, which a machine without a network cannot reach
+SECONDS = 300  # it looks for its makers' servers for a while, which a machine without a network cannot reach
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ if not FOLDER:
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 SETTINGS = """
 hooks = "schemathesis_hooks"
-request-timeout = 20
+request-timeout = 60
 max-stream-events = 1
 continue-on-failure = true
 
@@ -38,7 +38,7 @@ def schemathesis(folder: Path, *arguments: str) -> str:
     command = ("python3", "-m", "schemathesis.cli", "run", f"{URL}/openapi.json", "--no-color", *arguments)
     done = subprocess.run(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, check=False, timeout=500,
+        stderr=subprocess.STDOUT, text=True, check=False, timeout=800,
     )  # fmt: skip
     print(done.stdout)
     assert done.returncode == 0, done.stdout

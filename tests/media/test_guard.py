@@ -13,7 +13,7 @@ from tests.lab import media
 from tests.media.sight import EYE, look, write_models
 from tests.media.web import PUBLIC, PUBLIC_6, Web, file, names, status
 
-CONFIG = "media: {{timeout: 5s, allow: {allow}}}\nmodels:\n  eye: " + EYE.replace("{", "{{").replace("}", "}}") + "\n"
+CONFIG = "media: {{timeout: 30s, allow: {allow}}}\nmodels:\n  eye: " + EYE.replace("{", "{{").replace("}", "}}") + "\n"
 RED = media.png()
 
 type Allow = Callable[..., None]

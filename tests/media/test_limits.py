@@ -17,11 +17,12 @@ from tests.media.sight import EYE, look, picture, write_models
 from tests.media.web import PUBLIC, Gate, Page, Web, endless, file, status
 
 CONFIG = f"""
-media: {{timeout: 1500ms, max_bytes: 64KiB}}
+media: {{timeout: 30s, max_bytes: 64KiB}}
 models:
   eye: {EYE}
   other: {{engine: llama, model: eye.gguf, context: 2048}}
 """
+HASTY = CONFIG.replace("30s", "1500ms")
 RED = media.png()
 BIG = media.png(4, 4) + bytes(64 << 10)
 
@@ -33,6 +34,14 @@ def _configured() -> Iterator[None]:
     configure(CONFIG)
     yield
     house.reset()
+
+
+@pytest.fixture
+def _hasty() -> Iterator[None]:
+    """Little time for a download: for those alone who are to have too little."""
+    configure(HASTY)
+    yield
+    configure(CONFIG)
 
 
 def at(web: Web, path: str) -> str:
@@ -88,6 +97,7 @@ def test_a_name_that_nobody_knows() -> None:
     assert (answer.status, answer.error["code"]) == (400, "media_unreachable")
 
 
+@pytest.mark.usefixtures("_hasty")
 def test_a_server_that_does_not_answer_is_given_up_in_time(web: Web) -> None:
     gate = web.pages["/gate"] = Gate()
     began = time.monotonic()
@@ -99,6 +109,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(web: Web) -> None:
     assert gate.left.wait(house.PATIENCE), "the connection to the server is closed"
 
 
+@pytest.mark.usefixtures("_hasty")
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up_in_time(web: Web) -> None:
     done = threading.Event()
 
@@ -118,7 +129,6 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up_in_time(web: Web) -
 
 
 def test_a_picture_that_is_on_its_way_holds_no_gpu(web: Web) -> None:
-    configure(CONFIG.replace("1500ms", "30s"))
     gate = web.pages["/gate"] = Gate()
     assert chat("eye").content == sentence("eye")
     answers: list[Answer] = []
@@ -130,18 +140,15 @@ def test_a_picture_that_is_on_its_way_holds_no_gpu(web: Web) -> None:
     gate.opened.set()
     asking.join(house.PATIENCE)
     assert answers[0].content == sentence("eye")
-    configure(CONFIG)
 
 
 def test_a_client_that_leaves_takes_its_download_with_it(web: Web) -> None:
-    configure(CONFIG.replace("1500ms", "30s"))
     gate = web.pages["/gate"] = Gate()
     with contextlib.closing(connect()) as connection:
         body = json.dumps(question("eye", [picture(at(web, "/gate"))]))
         connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
         assert gate.asked.wait(house.PATIENCE)
     assert gate.left.wait(house.PATIENCE)
-    configure(CONFIG)
 
 
 def test_a_picture_that_is_named_twice_is_fetched_once(web: Web) -> None:

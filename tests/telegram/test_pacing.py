@@ -1,7 +1,7 @@
 """Telegram's limits are kept, and its silences."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swapper.telegram.pacing import GROUP, PRIVATE, RESERVE, bucket
@@ -55,6 +55,7 @@ def test_a_bucket_that_is_full_again_need_not_be_remembered() -> None:
     assert one.full(2.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 5), max_size=50))
 def test_what_is_waited_for_comes(pauses: list[float]) -> None:
     one, now = bucket(private=True), 0.0

@@ -216,6 +216,7 @@ def test_what_models_write_comes_whole_in_messages_that_telegram_takes(markdown:
         assert word in whole, "what the model said is there"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_characters(text: str) -> None:
     for piece in compose(render(text)):
