@@ -24,6 +24,9 @@ ENCRYPTED = Path("/etc/credstore.encrypted/swapper-telegram.token")
 SOCKET, SERVICE = "swapper-telegram.socket", "swapper-telegram.service"
 
 
+BEGUN = 10 << 20
+"""Bytes that an engine has read when it has begun with its model: its libraries are mapped."""
+
 FED = 12.0
 """Seconds: engines feed their watchdogs every ten, and have twenty."""
 
@@ -80,11 +83,32 @@ def running(more: str = "") -> Iterator[BotApi]:
 
 @contextlib.contextmanager
 def standing_still(model: str) -> Iterator[None]:
-    """A load that has begun to read goes no further for a while, however fast this machine is."""
-    with unwatched():
-        until(lambda: bool(ask("GET", f"/api/models/{model}").json["progress"]), f"{model} is being loaded")
-        with _stopped(f"llama@{model}.service"):
-            yield
+    """A load that has begun to read goes no further for a while, however fast this machine is.
+
+    It comes so far by small steps from its beginning, between which there is time for everybody to see it: else it may
+    be over before anybody has looked.
+    """
+    unit = f"llama@{model}.service"
+    until(lambda: main_pid(unit) != 0, f"{model} starts")
+    with unwatched(), _stopped(unit) as process:
+        until(lambda: _read(process) > BEGUN or _step(process, 0.05), f"{model} begins to read")
+        until(lambda: bool(ask("GET", f"/api/models/{model}").json["progress"]) or _step(process, 0.02, 0.5),
+              f"{model} is seen to read")  # fmt: skip
+        yield
+
+
+def _step(process: int, seconds: float, rest: float = 0.0) -> bool:
+    """Let a process that is stopped go on for so long, and give others time to notice; False, for more steps."""
+    os.kill(process, signal.SIGCONT)
+    time.sleep(seconds)
+    os.kill(process, signal.SIGSTOP)
+    time.sleep(rest)
+    return False
+
+
+def _read(process: int) -> int:
+    """Bytes that a process has read."""
+    return int(Path(f"/proc/{process}/io").read_text().split()[1])
 
 
 @contextlib.contextmanager
@@ -95,12 +119,12 @@ def silent(unit: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stopped(unit: str) -> Iterator[None]:
+def _stopped(unit: str) -> Iterator[int]:
     process = main_pid(unit)
     # All of its threads: what speaks gives each connection one, and the router keeps connections.
     os.kill(process, signal.SIGSTOP)
     try:
-        yield
+        yield process
     finally:
         os.kill(process, signal.SIGCONT)
         until(lambda: _fed(unit), f"{unit} is heard of again, before somebody watches it")
