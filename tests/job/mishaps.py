@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.job.house import BASIC, PATIENCE, Answer, ask, chat, run, show, until
+from tests.job.house import BASIC, MODELS, PATIENCE, Answer, ask, chat, main_pid, run, show, until
+from tests.system.look import processes
 
 AGREES = {
     "stopped": {"inactive", "failed"},
@@ -42,7 +43,10 @@ def override(unit: str, service: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def gate(unit: str, *commands: str) -> Iterator[Callable[[], None]]:
-    """Have systemd wait at these commands of a unit (`ExecStartPre`, `ExecStop`) until what is given is called."""
+    """Have systemd wait at these commands of a unit (`ExecStartPre`, `ExecStop`) until what is given is called.
+
+    However long that takes: the unit's own `TimeoutStopSec=` would have an end of it after ten seconds.
+    """
     fifo = Path(f"/run/{unit}.gate")
     os.mkfifo(fifo)
 
@@ -50,10 +54,37 @@ def gate(unit: str, *commands: str) -> Iterator[Callable[[], None]]:
         fifo.write_text("")  # which waits until somebody reads
 
     try:
-        with override(unit, "\n".join(f"{command}=+/usr/bin/cat {fifo}" for command in commands)):
+        lines = (f"{command}=+/usr/bin/cat {fifo}" for command in commands)
+        with override(unit, "\n".join(("TimeoutStopSec=2min", *lines))):
             yield pass_on
     finally:
         fifo.unlink()
+
+
+@contextlib.contextmanager
+def standing_still(model: str) -> Iterator[Callable[[], None]]:
+    """An engine that is started meanwhile is still loading until what is given is called, however fast this machine is.
+
+    It is the real llama-server, which reads the template of chats before it reads the model: here a pipe, so that it
+    waits for somebody who writes. An empty template is none, and the model's own counts.
+    """
+    fifo = MODELS / f"{model}.template"
+    os.mkfifo(fifo)
+
+    def go_on() -> None:
+        fifo.write_text("")  # which waits until it reads
+
+    try:
+        with override(f"llama@{model}", f"Environment=LLAMA_ARG_CHAT_TEMPLATE_FILE={fifo}"):
+            yield go_on
+    finally:
+        fifo.unlink()
+
+
+def begun(model: str) -> None:
+    """Wait until the engine itself runs: not systemd, and not the launcher, in its place."""
+    unit = f"llama@{model}"
+    until(lambda: processes(unit).get(main_pid(unit)) == "llama-server", "the engine runs")
 
 
 def out_of_memory(unit: str) -> None:

@@ -24,11 +24,19 @@ from tests.job.house import (
     state,
     stream,
     until,
-    watching,
 )
-from tests.job.mishaps import Question, agree, detail, gate, nothing_is_left, out_of_memory, override
+from tests.job.mishaps import (
+    Question,
+    agree,
+    begun,
+    detail,
+    gate,
+    nothing_is_left,
+    out_of_memory,
+    override,
+    standing_still,
+)
 from tests.lab.hold import held
-from tests.system.look import processes
 
 LARGE_MB = 1000
 
@@ -100,13 +108,13 @@ def test_an_engine_that_is_killed_for_memory_while_it_answers_is_told_so_and_sta
 
 @pytest.mark.usefixtures("large")
 def test_an_engine_that_is_killed_for_memory_while_it_loads_fails_those_who_wait_with_the_reason() -> None:
-    with watching("large", "starting") as starting:
+    with standing_still("large"):
         asked = [Question("large"), Question("large")]
-        starting()
-    until(lambda: processes("llama@large").get(main_pid("llama@large")) == "llama-server", "the engine runs")
-    out_of_memory("llama@large")
-    for one in asked:
-        answer = one.answer
+        until(lambda: detail("large", "waiting") == 2, "both wait for it")
+        begun("large")
+        out_of_memory("llama@large")
+        answers = [one.answer for one in asked]
+    for answer in answers:
         assert (answer.status, answer.error["code"]) == (503, "model_failed")
         assert "it ran out of memory (oom-kill)" in answer.error["message"]
         assert int(answer.headers["Retry-After"]) >= 1
@@ -133,12 +141,11 @@ def test_an_engine_that_exits_while_it_loads_is_told_with_its_status_and_its_wor
 
 @pytest.mark.usefixtures("large")
 def test_an_engine_that_crashes_while_it_loads_is_told_with_the_signal() -> None:
-    with watching("large", "starting") as starting:
+    with standing_still("large"):
         asked = Question("large")
-        starting()
-    until(lambda: processes("llama@large").get(main_pid("llama@large")) == "llama-server", "the engine runs")
-    os.kill(main_pid("llama@large"), signal.SIGSEGV)
-    answer = asked.answer
+        begun("large")
+        os.kill(main_pid("llama@large"), signal.SIGSEGV)
+        answer = asked.answer
     assert (answer.status, answer.error["code"]) == (503, "model_failed")
     assert "killed by SIGSEGV" in answer.error["message"]
     agree()
@@ -146,11 +153,11 @@ def test_an_engine_that_crashes_while_it_loads_is_told_with_the_signal() -> None
 
 
 def test_an_engine_that_is_never_ready_is_ended_after_its_load_timeout() -> None:
-    configure(with_settings("load_timeout: 1s"))
+    configure(with_settings("load_timeout: 10s"))  # the load in the end has to be done in that time, too
     with override("llama@alpha", "ExecStart=\nExecStart=/bin/sleep infinity"):
         answer = chat("alpha")
         assert (answer.status, answer.error["code"]) == (503, "model_failed")
-        assert "was not ready within 1 s (timeout)" in answer.error["message"]
+        assert "was not ready within 10 s (timeout)" in answer.error["message"]
         assert chat("beta").content == sentence("beta")
         assert state("alpha") == "failed"
         agree()
@@ -159,7 +166,7 @@ def test_an_engine_that_is_never_ready_is_ended_after_its_load_timeout() -> None
 
 def test_where_systemd_waits_without_limit_the_router_does_not() -> None:
     """An administrator's `TimeoutStartSec=infinity` does not make the GPU wait without end: 15 s more is all."""
-    configure(with_settings("load_timeout: 1s"))
+    configure(with_settings("load_timeout: 10s"))
     with gate("llama@alpha", "TimeoutStartSec=infinity\nExecStartPre"):
         answer = chat("alpha")
         assert (answer.status, answer.error["code"]) == (503, "model_load_timeout")
@@ -204,7 +211,7 @@ def test_whoever_waits_for_the_gpu_of_an_engine_that_does_not_answer_is_told_aft
 
 
 def test_an_unload_ends_an_engine_that_does_not_answer_after_its_drain_timeout() -> None:
-    configure(with_settings("drain_timeout: 1s"))
+    configure(with_settings("drain_timeout: 10s"))  # within which the unload has to come: beta would give up after it
     chat("alpha")
     with override("llama@alpha", "TimeoutStopSec=1"), held(main_pid("llama@alpha")):
         silent = Question("alpha")

@@ -3,9 +3,7 @@
 import contextlib
 import http.client
 import json
-import os
 import re
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -20,17 +18,17 @@ from tests.job.house import (
     rest_of,
     run,
     sentence,
-    show,
     state,
     stream,
     until,
     write_gguf,
 )
+from tests.job.mishaps import begun, standing_still
 
 SLOW = """
 models:
   alpha: {engine: llama, model: alpha.gguf, context: 65536}
-  slow:  {engine: llama, model: slow.gguf, context: 2048, args: [-lm, none], load_timeout: 30s}
+  slow:  {engine: llama, model: slow.gguf, context: 2048, args: [-lm, none], load_timeout: 5min}
   aloud: {engine: llama, model: slow.gguf, context: 2048, args: [-lm, none], loading_message: true}
 """
 
@@ -47,18 +45,6 @@ def asking(path: str, body: object) -> Iterator[http.client.HTTPConnection]:
     with contextlib.closing(connect()) as connection:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         yield connection
-
-
-@contextlib.contextmanager
-def held(model: str) -> Iterator[None]:
-    """Stop the engine's process while it loads, so that its load takes as long as one likes."""
-    until(lambda: int(show(f"llama@{model}.service", "MainPID")) > 0, f"{model} starts")
-    process = int(show(f"llama@{model}.service", "MainPID"))
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
 
 
 def comments(response: http.client.HTTPResponse, count: int) -> list[str]:
@@ -79,12 +65,13 @@ def words(data: bytes) -> str:
 
 
 def test_a_load_is_told_of_in_comments_and_the_answer_follows() -> None:
-    with asking("/v1/chat/completions", question("slow", stream=True)) as connection:
-        with held("slow"):
-            response = connection.getresponse()
-            assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
-            for comment in comments(response, 2):
-                assert re.fullmatch(r": slow is loading(, \d+ %)?\n", comment)
+    chat_request = asking("/v1/chat/completions", question("slow", stream=True))
+    with standing_still("slow") as go_on, chat_request as connection:
+        response = connection.getresponse()
+        assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
+        for comment in comments(response, 2):
+            assert re.fullmatch(r": slow is loading(, \d+ %)?\n", comment)
+        go_on()
         data, whole = rest_of(response)
     assert whole
     assert words(data) == "Hello! This is slow speaking."
@@ -92,19 +79,20 @@ def test_a_load_is_told_of_in_comments_and_the_answer_follows() -> None:
 
 
 def test_a_load_is_told_of_as_reasoning() -> None:
-    with asking("/v1/chat/completions", question("aloud", stream=True)) as connection:
-        with held("aloud"):
-            first = connection.getresponse().readline()
-        delta = json.loads(first[6:])["choices"][0]["delta"]
-        assert re.fullmatch(r"aloud is loading(, \d+ %)?\n", delta["reasoning_content"])
+    chat_request = asking("/v1/chat/completions", question("aloud", stream=True))
+    with standing_still("aloud"), chat_request as connection:
+        first = connection.getresponse().readline()
+    delta = json.loads(first[6:])["choices"][0]["delta"]
+    assert re.fullmatch(r"aloud is loading(, \d+ %)?\n", delta["reasoning_content"])
 
 
 def test_a_load_that_fails_later_is_an_event_with_the_reason() -> None:
-    with asking("/v1/chat/completions", question("slow", stream=True)) as connection:
-        with held("slow"):
-            response = connection.getresponse()
-            comments(response, 1)
-            run("systemctl", "kill", "--signal=KILL", "llama@slow")
+    chat_request = asking("/v1/chat/completions", question("slow", stream=True))
+    with standing_still("slow"), chat_request as connection:
+        response = connection.getresponse()
+        comments(response, 1)
+        begun("slow")
+        run("systemctl", "kill", "--signal=KILL", "llama@slow")
         data, whole = rest_of(response)
     assert not whole
     error = json.loads(data.rpartition(b"data: ")[2])["error"]
@@ -142,17 +130,17 @@ def test_responses_and_messages_wait_as_well() -> None:
     }  # fmt: skip
     for path, body in bodies.items():
         run("systemctl", "stop", "llama@slow")
-        with asking(path, body) as connection:
-            with held("slow"):
-                response = connection.getresponse()
-                comments(response, 1)
+        with standing_still("slow") as go_on, asking(path, body) as connection:
+            response = connection.getresponse()
+            comments(response, 1)
+            go_on()
             data, whole = rest_of(response)
         assert whole
         assert b"speaking" in data
 
 
 def test_looks_load_nothing_and_keep_nothing() -> None:
-    configure("models:\n  alpha: {engine: llama, model: alpha.gguf, context: 2048, ttl: 2s}\n")
+    configure("models:\n  alpha: {engine: llama, model: alpha.gguf, context: 2048, ttl: 10s}\n")
     for path in ("/props?model=alpha", "/upstream/alpha/props", "/slots?model=alpha", "/upstream/alpha/v1/models"):
         answer = ask("GET", path)
         assert (answer.status, answer.error["code"]) == (503, "model_not_loaded")
@@ -200,7 +188,7 @@ def test_filters_reach_the_engine() -> None:
 
 
 def test_a_queue_has_its_patience() -> None:
-    configure(SLOW.replace("load_timeout: 30s", "queue_timeout: 1s"))
+    configure(SLOW.replace("load_timeout: 5min", "queue_timeout: 1s"))
     with stream("alpha"):
         answer = chat("slow")
         assert (answer.status, answer.error["code"]) == (503, "queue_timeout")

@@ -1,5 +1,6 @@
 """What tests of units look at: systemd, the journal, an engine's socket, processes."""
 
+import contextlib
 import os
 import pwd
 import select
@@ -43,8 +44,14 @@ def get(path: Path, target: str = "/health") -> bytes:
 
 def processes(unit: str) -> dict[int, str]:
     """The processes of a unit: id → name."""
-    group = Path("/sys/fs/cgroup" + show(unit, "ControlGroup"), "cgroup.procs")
-    return {int(line): Path("/proc", line, "comm").read_text().strip() for line in group.read_text().split()}
+    group = show(unit, "ControlGroup")
+    found: dict[int, str] = {}
+    if group:
+        with contextlib.suppress(FileNotFoundError):  # it has just stopped
+            for line in Path("/sys/fs/cgroup" + group, "cgroup.procs").read_text().split():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                    found[int(line)] = Path("/proc", line, "comm").read_text().strip()
+    return found
 
 
 def ended(pid: int, seconds: float) -> bool:

@@ -57,7 +57,7 @@ def test_who_waits_too_long_for_the_bus_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("swapper.host.units._RETRY", 0.1)
 
     async def test() -> None:
-        unit = unit_name("mute")
+        unit = unit_name("slow")
         async with watching() as watch:
             waiting = asyncio.create_task(refusal(watch.units.start(unit)))
             await watch.until(lambda: watch.states(unit) == [ACTIVATING])
@@ -66,6 +66,7 @@ def test_who_waits_too_long_for_the_bus_is_told(monkeypatch: pytest.MonkeyPatch)
                 asked = await refusal(watch.units.status(unit))
                 assert {asked.code, (await waiting).code} == {"dbus_unavailable"}
                 assert asked.hint == "systemctl status dbus polkit"
+                await command("systemctl", "kill", "--signal=KILL", unit)
             finally:
                 await command("systemctl", "start", "dbus.socket", "dbus.service")
             await watch.until(lambda: watch.last(unit).active is FAILED)

@@ -40,7 +40,7 @@ def test_a_failed_start_is_told_completely(name: str, states: list[ActiveState],
     ("name", "end", "message"),
     [
         ("a", ["systemctl", "kill", "--signal=KILL", unit_name("a")], "the engine was killed by SIGKILL"),
-        ("hung", ["true"], "it did not answer health checks for 1 s (watchdog)"),
+        ("hung", ["true"], "it did not answer health checks for 5 s (watchdog)"),
         ("stubborn", ["systemctl", "stop", unit_name("stubborn")], "it did not stop in time (timeout)"),
     ],
 )

@@ -26,8 +26,8 @@ def test_an_order_is_told_when_it_is_given_and_when_it_is_over() -> None:
 
 
 def test_an_order_that_is_withdrawn_is_over_too() -> None:
-    mute = unit_name("mute")
-    target = write_target("late", f"Wants={mute}\nAfter={mute}")
+    slow = unit_name("slow")
+    target = write_target("late", f"Wants={slow}\nAfter={slow}")
     systemctl("daemon-reload")
 
     async def test() -> None:

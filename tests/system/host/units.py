@@ -5,7 +5,7 @@ from pathlib import Path
 
 UNITS = Path("/run/systemd/system")
 GATE = Path("/run/swapper-test-host-gate")
-"""A pipe: a unit whose end waits for it goes on once somebody writes to it."""
+"""A pipe: a unit whose start or end waits for it goes on once somebody writes to it."""
 READY = "systemd-notify --ready --status=Serving; exec sleep infinity"
 
 
