@@ -46,7 +46,7 @@ def test_another_user_may_not_start_an_engine() -> None:
 def test_no_other_user_reaches_an_engines_socket() -> None:
     chat("alpha")
     socket = "/run/swapper/llama@alpha/http.sock"
-    request = ("curl", "--silent", "--show-error", "--max-time", "5", "--unix-socket", socket, "http://x/health")
+    request = ("curl", "--silent", "--show-error", "--max-time", "60", "--unix-socket", socket, "http://x/health")
     assert "ok" in as_user("swapper", *request)
     out = as_user("nobody", *request)
     assert "Couldn't connect" in out or "Could not connect" in out or "ailed to connect" in out, out

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.job.house import BASIC, Load, ask, chat, configure, sentence, show, state, stream, watching
+from tests.job.house import PATIENCE, Load, ask, chat, sentence, show, state, stream, watching
 from tests.job.mishaps import Question, gate, override
 from tests.lab.exposition import Scraped
 
@@ -28,7 +28,6 @@ def waits() -> tuple[float, float, float]:
 @pytest.fixture(autouse=True)
 def gamma(_clean: None) -> Iterator[Load]:
     """Clients of gamma, who are all let through at once and answered, whatever the test does meanwhile."""
-    configure(BASIC.replace("beta.gguf, context: 2048", "beta.gguf, context: 2048, load_timeout: 5s"))
     assert chat("gamma").content == sentence("gamma")
     invocation = show("llama@gamma", "InvocationID")
     count, at_once, loads = waits()
@@ -83,7 +82,7 @@ def test_while_a_model_on_the_other_one_takes_long_to_stop(gamma: Load) -> None:
 def test_while_a_model_on_the_other_one_fails_at_once_and_after_its_timeout(gamma: Load) -> None:
     with override("llama@alpha", "ExecStartPre=/usr/bin/false"):
         assert chat("alpha").error["code"] == "model_failed"
-    with override("llama@beta", "ExecStart=\nExecStart=/bin/sleep infinity"):
+    with override("llama@beta", "TimeoutStartSec=5\nExecStart=\nExecStart=/bin/sleep infinity"):
         waiting = Question("beta")
         gamma.answers(50)
         assert waiting.answer.error["code"] == "model_failed"
@@ -91,7 +90,14 @@ def test_while_a_model_on_the_other_one_fails_at_once_and_after_its_timeout(gamm
 
 
 def test_while_models_on_the_other_one_swap(gamma: Load) -> None:
-    threads = [threading.Thread(target=lambda name=name: [chat(name) for _ in range(5)]) for name in ("alpha", "beta")]
+    together = threading.Barrier(2)
+
+    def client(name: str) -> None:
+        for _ in range(5):
+            together.wait(PATIENCE)  # both want it, each time: else one could have five answers before the other comes
+            chat(name)
+
+    threads = [threading.Thread(target=client, args=(name,)) for name in ("alpha", "beta")]
     for thread in threads:
         thread.start()
     gamma.answers(50)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.job.house import ask, chat, configure, question, run, sentence, show
+from tests.job.house import PATIENCE, ask, chat, configure, question, run, sentence, show
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_a_body_beyond_the_limit_is_refused() -> None:
 
 def test_a_client_that_sends_one_byte_a_second_holds_up_nobody_and_is_told() -> None:
     configure(
-        "router: {header_timeout: 2s, body_timeout: 2s}\n"
+        "router: {body_timeout: 5s}\n"
         "models:\n  alpha: {engine: llama, model: alpha.gguf, context: 2048}\n"
     )
     chat("alpha")
     with socket.create_connection(("127.0.0.1", 8000)) as slow:
-        slow.settimeout(30)
+        slow.settimeout(PATIENCE)
         slow.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         told = b""
         while not told and time.monotonic() < end:
             slow.sendall(b"{")

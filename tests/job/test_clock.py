@@ -99,7 +99,7 @@ def test_requests_wait_and_run_on(jump: int) -> None:
 
 @FORTH_AND_BACK
 def test_an_idle_model_has_its_time_and_no_more(jump: int) -> None:
-    configure("models:\n  alpha: {engine: llama, model: alpha.gguf, context: 2048, ttl: 12s}\n")
+    configure("models:\n  alpha: {engine: llama, model: alpha.gguf, context: 2048, ttl: 20s}\n")
     with clock_of("swapper") as set_clock:
         assert chat("alpha").content == sentence("alpha")
         with watching("alpha", "stopped") as stopped:
@@ -109,7 +109,7 @@ def test_an_idle_model_has_its_time_and_no_more(jump: int) -> None:
             stopped()
         changes = ask("GET", "/api/models").json["changes"]
         (served,) = (change["lasted"] for change in changes if change["old"] == "ready")
-        assert 12 <= served < 60
+        assert 20 <= served < 68
 
 
 def test_models_are_swapped_whatever_the_clock_says() -> None:

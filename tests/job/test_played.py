@@ -59,7 +59,7 @@ def played(policy: str, *, asks: tuple[Ask, ...] = (), clients: tuple[tuple[Ask,
 def test_those_who_wait_are_served_in_the_same_order(policy: str) -> None:
     # The first takes longer than it takes all of them to come; of each model some come before others, and some after.
     order = ["alpha", "beta", "alpha", "gamma", "beta", "alpha", "gamma", "beta"]
-    run = played(policy, asks=tuple(Ask(0.15 * at, name, 0.2 if at else 6.0) for at, name in enumerate(order)))
+    run = played(policy, asks=tuple(Ask(0.25 * at, name, 0.2 if at else 6.0) for at, name in enumerate(order)))
     arrived = sorted(run.asks, key=lambda heard: heard.arrived)
     assert arrived[0].over > arrived[-1].arrived, "the first was still being worked on"
     numbers = {heard: number for number, heard in enumerate(arrived, 1)}

@@ -40,7 +40,8 @@ def test_a_greedy_model_does_not_keep_a_patient_one_waiting() -> None:
         for _ in range(3):
             asked = time.monotonic()
             assert chat("beta").content == sentence("beta")
-            assert time.monotonic() - asked < 20, "a turn, a stop and a load take a few seconds"
+            # The bound itself, of what was measured, is the next test's.
+            assert time.monotonic() - asked < 40, "a turn, a stop and a load take a few seconds"
             greedy.answers(20)
     assert greedy.failures == []
     assert set(greedy.statuses) == {"200"}

@@ -162,11 +162,12 @@ def test_a_stop_leaves_nothing_and_the_next_start_works(running: Callable[[str],
 def test_a_hung_engine_is_ended_by_the_watchdog(
     running: Callable[[str], str], override: Callable[[str, str], None]
 ) -> None:
-    override(f"llama@{TINY}.service", "WatchdogSec=1")
+    override(f"llama@{TINY}.service", "WatchdogSec=5")
     unit = running(TINY)
     main = int(show(unit, "MainPID"))
+    assert main > 0
     os.kill(main, signal.SIGSTOP)
-    assert ended(main, 10)
+    assert ended(main, 60)
     systemctl("stop", unit)
     assert show(unit, "Result") == "watchdog"
 
@@ -174,9 +175,9 @@ def test_a_hung_engine_is_ended_by_the_watchdog(
 def test_a_healthy_engine_outlives_its_watchdogs_time(
     running: Callable[[str], str], override: Callable[[str, str], None]
 ) -> None:
-    override(f"llama@{TINY}.service", "WatchdogSec=500ms")
+    override(f"llama@{TINY}.service", "WatchdogSec=5")  # a busy machine may need seconds for an answer
     unit = running(TINY)
-    assert not ended(int(show(unit, "MainPID")), 2)
+    assert not ended(int(show(unit, "MainPID")), 12)
     assert show(unit, "ActiveState") == "active"
 
 
@@ -184,7 +185,7 @@ def test_the_sidecar_goes_with_a_killed_engine(running: Callable[[str], str]) ->
     unit = running(TINY)
     sidecar = next(pid for pid, name in processes(unit).items() if name == "swapper-sidecar")
     os.kill(int(show(unit, "MainPID")), signal.SIGKILL)
-    assert ended(sidecar, 10)
+    assert ended(sidecar, 60)
     systemctl("stop", unit)
     assert show(unit, "Result") == "signal"
     assert not engine_socket(TINY).parent.exists()
