@@ -42,7 +42,9 @@ def knock(
             connection.putheader(name, value)
         connection.endheaders(data)
         with contextlib.closing(connection.getresponse()) as response:
-            return Answer(response.status, dict(response.getheaders()), response.read1())
+            # What has a length may come in pieces all the same.
+            content = response.read1() if response.length is None else response.read()
+            return Answer(response.status, dict(response.getheaders()), content)
 
 
 def result(answer: Answer) -> str | int:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.job import house
 from tests.job.house import chat, configure, run, sentence, show, state, stream, until
+from tests.job.mishaps import ENDLESS
 from tests.lab import media
 from tests.lab.gguf import write_model
 from tests.media.sight import EYE, write_models
@@ -129,9 +130,13 @@ def test_the_journal_of_a_model() -> None:
     assert "Started" in ctl("logs", "alpha", "-n", "500")
     assert "server" in ctl("logs", "alpha", "--url", "http://127.0.0.1:8000")
     assert "model_not_found" in ctl("logs", "alpa", status=1)
-    with subprocess.Popen(["swapperctl", "logs", "-f", "beta"], stdout=subprocess.PIPE, text=True) as process:
-        chat("beta")
+    chat("beta")
+    chat("alpha")
+    follow = ["swapperctl", "logs", "-f", "-n", "1", "beta"]
+    with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        assert "Started" not in process.stdout.readline(), "the last one: from here on it follows"
+        chat("beta")
         assert any("Started" in line for line in process.stdout)
         process.terminate()
 
@@ -196,11 +201,11 @@ def test_a_pin_that_counts_and_is_taken_back() -> None:
         assert chat("alpha").content == sentence("alpha")
         assert "CUDA_VISIBLE_DEVICES=3" in show("llama@alpha.service", "Environment")
         assert "/dev/nvidia3 rw" in show("llama@alpha.service", "DeviceAllow")
-        assert json.loads(ctl("models", "--json"))[0]["gpus"] == [3]
+        until(lambda: json.loads(ctl("models", "--json"))[0]["gpus"] == [3], "the pin is known")
     finally:
         assert ctl("pin", "alpha", "--back").endswith("alpha: GPU 0\n")
     chat("alpha")
-    assert json.loads(ctl("models", "--json"))[0]["gpus"] == [0]
+    until(lambda: json.loads(ctl("models", "--json"))[0]["gpus"] == [0], "the pin is as configured again")
     assert "is it alpha?" in ctl("pin", "alpa", "1", status=2)
     configure(f"{house.BASIC}  voice: {{engine: speech}}\n")
     assert "runs on the CPU" in ctl("pin", "voice", "1", status=2)
@@ -258,5 +263,6 @@ def test_what_cannot_be_done_says_why_and_ends_so() -> None:
     file.unlink()
     assert "[model_failed]" in said
     assert "gguf" in said, "the journal's last lines"
+    configure(ENDLESS)  # as it is usually, an answer has its end after some seconds
     with stream("beta"):
         assert "1 request" in ctl("status")

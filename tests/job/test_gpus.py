@@ -95,6 +95,7 @@ def test_who_takes_more_than_declared_is_warned_of_once_a_load() -> None:
         until(lambda: bool(memory("alpha")["exceeds"]), "it is seen that alpha has more than it declared")
         for _ in range(3):
             gpu()
+        until(lambda: len(warnings("MODEL=alpha")) >= loads, "the router warns of it")  # noqa: B023
         warned = warnings("MODEL=alpha")
         assert len(warned) == loads, warned
         hint = ask("GET", "/api/models/alpha").json["memory_hint"]
@@ -119,6 +120,7 @@ def test_more_memory_configured_than_there_is_is_a_warning() -> None:
     until(lambda: bool(gpu()["total"] == 16384 * MIB), "the GPU is seen")
     for _ in range(2):
         gpu()
+    until(lambda: bool(warnings()), "the router warns of it")
     assert warnings() == ["GPU 0 has 16.0 GiB of memory, not the 24.0 GiB that 'gpus:' says: correct 'memory' there"]
 
 
@@ -129,8 +131,12 @@ def test_a_driver_that_fails_is_told_of_once_and_models_go_on() -> None:
     assert gpu()["total"] is None
     ask("POST", "/api/models/alpha/unload")
     assert chat("beta").content == sentence("beta")
-    complaints = [line for line in said() if "not known" in line]
-    assert complaints == [f"what the GPUs have in use is not known: nvidia-smi ended with status 9: {NO_DRIVER}"]
+
+    def complaints() -> list[str]:
+        return [line for line in said() if "not known" in line]
+
+    until(lambda: bool(complaints()), "the look is over, which nobody waits for")
+    assert complaints() == [f"what the GPUs have in use is not known: nvidia-smi ended with status 9: {NO_DRIVER}"]
 
 
 @pytest.mark.usefixtures("_double")
@@ -141,9 +147,10 @@ def test_nobody_waits_for_a_driver_that_hangs() -> None:
     assert gpu()["total"] is None
     assert chat("alpha").content == sentence("alpha")
     assert time.monotonic() - began < 5
-    assert len(looks()) == 1
+    until(lambda: len(looks()) == 1, "somebody looks")
     until(lambda: looks() == [], "the look is given up")
-    assert any("not known: nvidia-smi did not answer within 8 s" in line for line in said())
+    told = "not known: nvidia-smi did not answer within 8 s"
+    until(lambda: any(told in line for line in said()), "the router tells of it")
 
 
 @pytest.mark.usefixtures("_double")

@@ -164,6 +164,7 @@ def test_a_group_comes_and_goes_with_the_configuration_and_nothing_is_loaded_ane
     with watching("beta", "ready") as came:
         chat("alpha")
         came()
+    assert chat("beta").content == sentence("beta")
     configure(ALWAYS.replace("always_together", "never_together"))
     wait_for("alpha", "stopped")
     assert state("beta") == "ready", "of two that are there already, the one that was used last stays"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.job import house
-from tests.job.house import MODELS, ask, chat, configure, journal, run, sentence, show, state, stream, until
+from tests.job.house import MODELS, ask, chat, configure, journal, run, sentence, show, stream, until, wait_for
 
 PROFILES = """
 gpus: {0: {policy: pack}}
@@ -122,7 +122,7 @@ def test_who_is_in_the_middle_of_an_answer_is_told_so() -> None:
         start(DAY)
         rest, _ = house.rest_of(response)
     assert b'"code": "model_stopped"' in rest
-    assert state("coder") == "ready"
+    wait_for("coder", "ready")
 
 
 def test_clients_that_go_on_asking_do_not_get_in_between() -> None:
@@ -142,7 +142,7 @@ def test_clients_that_go_on_asking_do_not_get_in_between() -> None:
 def test_a_profile_is_over_once_it_is_there() -> None:
     start(NIGHT)
     until(lambda: show(NIGHT, "ActiveState") == "inactive", "the target is over")
-    assert show("swapper-room@night.target", "ActiveState") == "inactive"
+    until(lambda: show("swapper-room@night.target", "ActiveState") == "inactive", "and its room, which nothing needs")
     assert resident() == {"big"}
 
 

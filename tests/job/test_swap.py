@@ -62,7 +62,9 @@ def test_a_request_is_found_in_the_journal_by_its_id() -> None:
     assert given.headers["X-Request-Id"] == "my-own.id_1"
     made = chat("first").headers["X-Request-Id"]
     for request_id in ("my-own.id_1", made):
-        entry = json.loads(journal("swapper", f"REQUEST_ID={request_id}", "--output=json"))
+        found = ("swapper", f"REQUEST_ID={request_id}", "--output=json")
+        until(lambda: journal(*found).startswith("{"), "it is written down")  # noqa: B023
+        entry = json.loads(journal(*found))
         assert (entry["MODEL"], entry["STATUS"]) == ("alpha", "200")
         assert float(entry["TOTAL_MS"]) > 0
 
