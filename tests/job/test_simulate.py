@@ -12,7 +12,8 @@ def test_what_the_router_recorded_can_be_simulated() -> None:
     for model in ("alpha", "alpha", "beta", "alpha"):
         chat(model)
     last = ask("POST", "/v1/chat/completions", question("gamma")).headers["X-Request-Id"]
-    until(lambda: bool(run("journalctl", "--output=cat", f"REQUEST_ID={last}")), "the last request is in the journal")
+    about = ("journalctl", "--output=cat", f"REQUEST_ID={last}")  # where there is nothing, it says so
+    until(lambda: "gamma: 200" in run(*about), "the last request is in the journal")
     since = run("systemctl", "show", "swapper.service", "--property=InvocationID", "--value").strip()
     entries = run("journalctl", f"_SYSTEMD_INVOCATION_ID={since}", "--output=json")
     found = json.loads(run("swapperctl", "simulate", "--journal", "--config", CONFIG, "--json", text=entries))
