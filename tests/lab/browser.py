@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -54,6 +55,26 @@ new Promise((resolve, reject) => {
   look();
 })
 """
+
+_AIM = """
+(() => {
+  const element = document.querySelector(%s);
+  element.scrollIntoView({block: "center"});
+  const box = element.getBoundingClientRect();
+  const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+  const top = document.elementFromPoint(x, y);
+  if (!box.width || !(element.contains(top) || top?.contains(element))) return false;
+  window.met = false;
+  // Before all that the page has of its own, which may keep the click to itself, or take the element away.
+  const note = ({target}) => { window.met ||= target === top || element.contains(target); };
+  window.addEventListener("click", note, {capture: true, once: true});
+  return [x, y];
+})()
+"""
+"""Where an element is to be hit; and from then on `met` says whether the next click met it."""
+
+_MEANWHILE = ("navigated", "destroyed", "Cannot find")
+"""What is said of a document in whose place another one comes just then."""
 
 _KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}
 
@@ -242,7 +263,7 @@ class Page:
         try:
             return self.eval(_WAIT % (condition, PATIENCE * 1000))
         except BrowserError as error:
-            if "navigated" in str(error) or "destroyed" in str(error):  # a new document came meanwhile
+            if any(words in str(error) for words in _MEANWHILE):
                 return self.eval(_WAIT % (condition, PATIENCE * 1000))
             text = self.eval("document.body?.innerText.slice(0, 3000)")
             raise AssertionError(f"{condition}: {error}\n{self.trouble}\n{text}") from None
@@ -257,18 +278,20 @@ class Page:
             f"document.querySelector({json.dumps(selector)}).innerText"))  # fmt: skip
 
     def click(self, selector: str) -> None:
-        """Click into the middle of an element, once it can be seen and nothing lies over it."""
-        quoted = json.dumps(selector)
-        x, y = self.wait(f"""(() => {{
-            const element = document.querySelector({quoted});
-            element.scrollIntoView({{block: "center"}});
-            const box = element.getBoundingClientRect();
-            const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
-            const top = document.elementFromPoint(x, y);
-            return box.width && (element.contains(top) || top?.contains(element)) && [x, y];
-        }})()""")
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1})
+        """Click into the middle of an element, once it can be seen and nothing lies over it.
+
+        What comes onto the page in this moment moves the rest, and the click meets something else: whoever sees that
+        aims again. A click that met the element is never made twice.
+        """
+        end = time.monotonic() + PATIENCE
+        while True:
+            x, y = self.wait(_AIM % json.dumps(selector))
+            place = {"x": x, "y": y, "button": "left", "clickCount": 1}
+            self.call("Input.dispatchMouseEvent", {"type": "mousePressed", **place})
+            self.call("Input.dispatchMouseEvent", {"type": "mouseReleased", **place})
+            if self.eval("window.met !== false"):
+                return
+            assert time.monotonic() < end, f"{selector} never stands still"
 
     def type(self, text: str) -> None:
         """Write where the focus is."""

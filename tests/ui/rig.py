@@ -1,5 +1,7 @@
 """The models that the dashboard shows here, and pages of it in the browser."""
 
+import http.client
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -67,3 +69,11 @@ def state(page: Page, model: str, wanted: str) -> None:
     page.wait(f"""[...document.querySelectorAll("table.models tbody tr")].some(
         (row) => row.querySelector(".model").textContent === "{model}"
             && row.querySelector(".badge").dataset.state === "{wanted}")""")
+
+
+def asked(model: str) -> http.client.HTTPConnection:
+    """Somebody who asks a model, and reads the answer at the end: until then nobody's patience runs out."""
+    connection = house.connect()
+    body = json.dumps(house.question(model))
+    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    return connection

@@ -74,6 +74,7 @@ def test_usage_is_shown_key_by_key(desk: Desk) -> None:
     page = live(desk.open("#/keys", session={"swapper.key": ROOT}))
     page.see("alice", "div.keys")
     totals = "[...document.querySelectorAll('div.keys tfoot tr')]"
+    page.wait(f"{totals}.some((row) => row.cells[1].innerText === '3')")  # the last one may just be being noted
     alice, root = page.eval(f"{totals}.map((row) => [...row.cells].map((cell) => cell.innerText))")
     assert alice[:3] == ["All", "3", "1"]
     assert root[:3] == ["All", "1", "0"]

@@ -1,13 +1,11 @@
 """The first page: it shows what there is as it changes, and does what is clicked."""
 
 import contextlib
-import http.client
-import json
 
-from tests.job.house import chat, connect, question, rest_of, run, sentence, show, stream
+from tests.job.house import chat, rest_of, run, sentence, show, stream
 from tests.job.house import state as state_of
 from tests.lab.browser import PHONE
-from tests.ui.rig import Desk, live, state
+from tests.ui.rig import Desk, asked, live, state
 
 
 def test_a_model_is_loaded_and_unloaded_by_its_buttons(desk: Desk) -> None:
@@ -41,7 +39,7 @@ def test_a_swap_is_seen_from_the_queue_to_the_end(desk: Desk) -> None:
         client.enter_context(stream("devstral"))
         state(page, "devstral", "ready")
         page.see("is answered", "table.requests")
-        waiting = _ask("qwen3-8b")
+        waiting = asked("qwen3-8b")
         page.see("qwen3-8b", "ol.queue")
         page.see("waits for the model", "table.requests")
         state(page, "devstral", "draining")
@@ -58,13 +56,6 @@ def test_a_swap_is_seen_from_the_queue_to_the_end(desk: Desk) -> None:
     assert page.eval(f"{rows}.map((row) => row.querySelector('a').textContent)") == ["devstral", "qwen3-8b"]
 
 
-def _ask(model: str) -> http.client.HTTPConnection:
-    connection = connect()
-    body = json.dumps(question(model))
-    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-    return connection
-
-
 def test_a_request_is_cancelled_by_its_button(desk: Desk) -> None:
     page = live(desk.open())
     with stream("devstral") as going:
@@ -78,6 +69,11 @@ def test_a_request_is_cancelled_by_its_button(desk: Desk) -> None:
 
 def test_a_failure_says_why(desk: Desk) -> None:
     page = live(desk.open())
+    # What was told goes by itself after some seconds, which may be over before all of this has been looked at.
+    page.eval("""
+        const after = window.setTimeout;
+        window.setTimeout = (work, wait, ...rest) => wait === 15_000 ? 0 : after(work, wait, ...rest);
+        undefined""")
     page.click("button[aria-label='Load broken']")
     state(page, "broken", "failed")
     page.see("llama@broken.service failed", "table.models")
@@ -118,7 +114,7 @@ def test_it_is_all_there_for_the_keyboard(desk: Desk) -> None:
     page.press("Tab")
     assert page.eval("document.activeElement.className") == "skip"
     page.press("Enter")
-    assert page.eval("document.activeElement.id") == "main"
+    page.wait("document.activeElement.id === 'main'")
     reached = set()
     for _ in range(60):
         page.press("Tab")

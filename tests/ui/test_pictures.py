@@ -3,17 +3,17 @@
 The GPUs in them are a double of nvidia-smi (`tests/job/gpus.py`); all else is what it is.
 """
 
+import contextlib
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.job import gpus
-from tests.job.house import ask, chat, run, show, stream
+from tests.job.house import ask, chat, run, sentence, show, stream
 from tests.lab.browser import DESKTOP, PHONE, Page
-from tests.ui.rig import Desk, live, state
+from tests.ui.rig import Desk, asked, live, state
 
 PLACE = Path(os.environ.get("SWAPPER_TEST_SCREENSHOTS", "build/screenshots")).absolute()
 SECOND = "GPU-5d1f0000-0000-0000-0000-000000000001"
@@ -56,8 +56,7 @@ def test_during_a_swap(desk: Desk) -> None:
         chat(model)
     with stream("devstral"):
         show_gpus(devstral=14310)
-        waiting = threading.Thread(target=chat, args=("qwen3-8b",))
-        waiting.start()
+        waiting = asked("qwen3-8b")
         # One after the other: a tab behind another one rests.
         for name, size, dark in (("swap", TALL, False), ("swap-dark", TALL, True), ("phone", PHONE, False)):
             page = live(desk.open(size=size, dark=dark))
@@ -68,7 +67,8 @@ def test_during_a_swap(desk: Desk) -> None:
             page.see("14.0 GiB", "ul.gpus")
             page.eval("scrollTo(0, 0)")
             take(page, name)
-    waiting.join()
+    with contextlib.closing(waiting):
+        assert sentence("qwen3-8b").encode() in waiting.getresponse().read()
 
 
 def test_a_failed_model(desk: Desk) -> None:
