@@ -76,7 +76,7 @@ def coming(hub: Hub, after: int = 5 * MIB, *words: str) -> Iterator[tuple[Troubl
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert held.standing.wait(house.PATIENCE), journal(UNIT)
-            until(lambda: report().done >= after - MIB, "it says how far it is")
+            until(lambda: report().done > after - MIB, "it says how far it is")
             yield held, process
         finally:
             held.go.set()

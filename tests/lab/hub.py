@@ -268,9 +268,29 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                     self.wfile.flush()
                     trouble.standing.set()
                     trouble.go.wait()
-            self.wfile.write(block)
+                    self._see_whether_the_client_is_there()
+            # Counted before: a client that has it all may be gone before this thread comes to count.
             with self.hub.lock:
                 self.hub.sent += len(block)
+            try:
+                self.wfile.write(block)
+            except OSError:
+                with self.hub.lock:
+                    self.hub.sent -= len(block)
+                raise
+
+    def _see_whether_the_client_is_there(self) -> None:
+        """What is sent to one that has gone meanwhile fails only at the second block, and the first would be counted.
+
+        Raises:
+            ConnectionResetError: It has gone.
+        """
+        try:
+            gone = self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            gone = False  # it is there, and waits
+        if gone:
+            raise ConnectionResetError
 
     def _break(self, *, reset: bool) -> None:
         self.wfile.flush()

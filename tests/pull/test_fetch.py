@@ -155,8 +155,8 @@ def test_what_is_in_its_place_is_measured_and_not_fetched(desk: Desk) -> None:
 
 def test_a_disk_that_is_too_small_is_told_before_anything_comes(desk: Desk) -> None:
     disk = os.statvfs(desk.models)
-    free = disk.f_bavail * disk.f_frsize
-    desk.hub.repositories["ada/huge"] = {"config.json": b"{}", "model.safetensors": _Huge(free)}
+    whole = disk.f_blocks * disk.f_frsize  # however much others free of it meanwhile
+    desk.hub.repositories["ada/huge"] = {"config.json": b"{}", "model.safetensors": _Huge(whole)}
     report = desk.pull("hf:ada/huge")
     assert (report.stage, report.code) == ("failed", "disk_full")
     assert "are needed" in report.message
