@@ -23,6 +23,7 @@ from swapper.router.errors import ApiError, from_failure
 from swapper.router.gate import Gate
 from swapper.router.routes import Route, find
 from swapper.router.runtime import Client, Ticket
+from swapper.router.wire import pool, upstream
 from swapper.router.wire.body import Spool
 from swapper.router.wire.front import Front
 from swapper.router.wire.pool import Pool
@@ -347,6 +348,13 @@ async def no_leaks() -> AsyncIterator[None]:
         await asyncio.sleep(0)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left, left
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a second or two neither makes kept connections old nor what breaks on them."""
+    monkeypatch.setattr(pool, "IDLE_SECONDS", PATIENCE)
+    monkeypatch.setattr(upstream, "STALE_SECONDS", PATIENCE)
 
 
 @pytest.fixture

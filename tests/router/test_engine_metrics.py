@@ -104,7 +104,7 @@ def test_an_engine_without_metrics_is_left_out_and_that_is_told(text: str | None
 async def test_engines_are_asked_at_once_and_none_is_waited_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_metrics, "PATIENCE", 0.2)
+    monkeypatch.setattr(engine_metrics, "PATIENCE", 5.0)  # which those who answer keep to, however busy the machine
     monkeypatch.setattr(engine_metrics, "MOST", 10_000)
     engines = {name: ScriptedEngine(tmp_path / f"{name}.sock") for name in ("good", "none", "silent", "endless", "cut")}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swapper.router.wire import upstream
+from swapper.router.wire import pool, upstream
 from swapper.router.wire.connection import AHEAD_LIMIT, Connection
 from tests.router.conftest import PATIENCE, STREAM, Lab, Request, ScriptedEngine, answer, chunk, until
 
@@ -310,11 +310,12 @@ async def test_connections_to_an_engine_that_stops_are_closed(lab: Lab) -> None:
 
 async def test_kept_connections_are_closed_after_a_while(lab: Lab) -> None:
     caller = await lab.call()
+    began = asyncio.get_running_loop().time()
     await caller.post(CHAT)
     await caller.answer()
-    lab.pool.sweep(asyncio.get_running_loop().time() + 1.0)
+    lab.pool.sweep(began + pool.IDLE_SECONDS)
     assert lab.pool.open == 1
-    lab.pool.sweep(asyncio.get_running_loop().time() + 3.0)
+    lab.pool.sweep(asyncio.get_running_loop().time() + pool.IDLE_SECONDS + 1.0)
     await asyncio.wait_for(lab.engine.lost.wait(), PATIENCE)
     assert lab.pool.open == 0
 

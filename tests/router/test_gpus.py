@@ -40,7 +40,8 @@ class World:
         self.again.set()
 
 
-async def test_who_asks_at_the_same_time_or_soon_after_shares_a_look() -> None:
+async def test_who_asks_at_the_same_time_or_soon_after_shares_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "FRESH", 60.0)
     world = World()
     await asyncio.gather(*(world.gpus.look() for _ in range(5)))
     await world.gpus.look()

@@ -7,7 +7,7 @@ import threading
 from aiohttp import web
 
 from swapper.router.late import LateApplication
-from tests.router.conftest import Lab
+from tests.router.conftest import PATIENCE, Lab
 
 ASKED = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -30,13 +30,13 @@ class Gate:
         self.made = 0
 
     def __call__(self) -> web.AppRunner:
-        self.opened.wait(10)
+        self.opened.wait(PATIENCE)
         self.made += 1
         return _runner()
 
 
 async def _until_connected(application: LateApplication, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while application.connections != count:  # noqa: ASYNC110 — no event tells of this
             await asyncio.sleep(0)
 

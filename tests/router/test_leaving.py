@@ -205,10 +205,11 @@ async def test_a_slow_reader_slows_the_engine_down(lab: Lab) -> None:
     caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
     await caller.post(CHAT)
     await asyncio.wait_for(lab.engine.arrived.wait(), PATIENCE)
+    [connection] = lab.front._connections
+    await until(lambda: connection.paused)
     await _until_still(written)
     # The kernel's buffers of two sockets on loopback hold some megabytes; what we hold is bounded below.
     assert written[0] < size / 4
-    [connection] = lab.front._connections
     assert connection.paused
     assert connection.transport.get_write_buffer_size() <= 128 * 1024 + 256 * 1024
     caller.reader._transport.resume_reading()  # type: ignore[attr-defined]

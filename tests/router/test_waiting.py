@@ -8,7 +8,7 @@ import pytest
 
 from swapper.core.model import Failure
 from swapper.router.wire.ports import Comments, Target
-from tests.router.conftest import STREAM, Caller, Lab, Request, Script, answer, chunk
+from tests.router.conftest import STREAM, Caller, Lab, Request, Script, answer, chunk, until
 
 STREAMING = b'{"model": "a", "messages": [], "stream": true}'
 SOON = Comments(first=0.02, again=0.02)
@@ -152,7 +152,8 @@ async def test_a_client_that_does_not_read_is_not_flooded(lab: Lab) -> None:
     lab.leases.at_once = False
     caller = await lab.call()
     await caller.post(STREAMING)
-    connection = next(iter(lab.front._connections))
+    await until(lambda: lab.front.connections)
+    [connection] = lab.front._connections
     async with asyncio.timeout(10):
         while not connection.paused:  # noqa: ASYNC110 - of which no event tells
             await asyncio.sleep(0.01)
