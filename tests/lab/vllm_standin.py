@@ -11,7 +11,7 @@ asks and stops it.  (``tests/run --vllm`` has the real one.)
   the real one if the client does not read; one that reads gets ``finish_reason: abort``: set STANDIN_ON_TERM=abort.
 - Requests hang while it sleeps, and ``/health`` goes on to answer 200.  After level 2 its weights have to be loaded
   again (``/collective_rpc``), or its words are nonsense.  STANDIN_SLEEP=refuse or STANDIN_WAKE=refuse: it says 500.
-  Its engine does one such thing after the other, each in STANDIN_SLEEP_SECONDS (0), also for a client that has left.
+  Its engine does one such thing after the other, also for a client that has left.
 - ``/v1/realtime`` is there with ``--hf-overrides '{"architectures": ["Qwen3ASRRealtimeGeneration"]}'`` only; SIGTERM
   closes its WebSockets at once.
 
@@ -21,9 +21,11 @@ asks and stops it.  (``tests/run --vllm`` has the real one.)
 It answers with ``reply.txt`` from the model's folder; ``LOOP`` in the message makes it go on until ``max_tokens``.
 It imports `vllm.entrypoints.cli.main`, where there is such a module, and says when it would take its GPU.
 STANDIN_LOAD_SECONDS is how long the load takes (0.2), STANDIN_TOKEN_SECONDS how long a word takes in a stream (0.005).
+As long as there is a file ``hold`` in the model's folder, nothing of it comes to its end: no load, no stream (which
+stands before its last word), and neither falling asleep nor waking.
 ``GET /standin/argv`` tells the command line and the environment it was started with, ``GET /standin/body`` the bytes of
 the last chat that it was sent, ``GET /standin/slept`` how many requests came while it slept,
-and whether it falls asleep or wakes just now.
+whether it falls asleep or wakes just now, and how often it was asked whether it sleeps.
 """
 
 import argparse
@@ -33,7 +35,6 @@ import binascii
 import contextlib
 import importlib
 import io
-import itertools
 import json
 import os
 import signal
@@ -52,7 +53,6 @@ LOAD_SECONDS = float(os.environ.get("STANDIN_LOAD_SECONDS", "0.2"))
 TOKEN_SECONDS = float(os.environ.get("STANDIN_TOKEN_SECONDS", "0.005"))
 ABORTS_ON_TERM = os.environ.get("STANDIN_ON_TERM") == "abort"
 REFUSES = {what for what in ("sleep", "wake") if os.environ.get(f"STANDIN_{what.upper()}") == "refuse"}
-SLEEP_SECONDS = float(os.environ.get("STANDIN_SLEEP_SECONDS", "0"))
 TAGS = frozenset({"weights", "kv_cache"})
 DEVELOPER = os.environ.get("VLLM_SERVER_DEV_MODE") == "1"
 SEGMENT = 5 * 16000 * 2
@@ -103,6 +103,7 @@ class Engine:
     asleep: frozenset[str] = frozenset()
     loaded: bool = True
     disturbed: int = 0
+    asked: int = 0
     core: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def words(self, text: str, body: dict[str, Any]) -> list[str]:
@@ -112,6 +113,11 @@ class Engine:
             return [f" loop{number % 32:03}" for number in range(most)]
         first, *rest = text.split(" ") if self.loaded else ["nonsense"]
         return [first, *(f" {word}" for word in rest)][:most]
+
+    async def held(self) -> None:
+        """Waits as long as nothing shall come to its end."""
+        while (self.options.model / "hold").exists() and not self.leaving.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     def check_name(self, name: object) -> None:
         """Refuses a model that is not served.
@@ -177,7 +183,9 @@ async def _chat_chunks(engine: Engine, words: list[str], name: str) -> AsyncIter
         return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
     yield chunk({"role": "assistant", "content": ""})
-    for word in words:
+    for left, word in zip(range(len(words) - 1, -1, -1), words, strict=True):
+        if not left:
+            await engine.held()
         if engine.leaving.is_set():
             yield chunk({"content": ""}, "abort")
             return
@@ -201,8 +209,10 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
 
 async def _transcript_chunks(engine: Engine, name: str) -> AsyncIterator[dict[str, Any]]:
     ends: dict[str, Any] = {"delta": {"content": ""}, "finish_reason": "stop", "stop_reason": None}
-    choices: Iterator[dict[str, Any]] = ({"delta": {"content": word}} for word in engine.words(engine.reply, {}))
-    for choice in itertools.chain(choices, [ends]):
+    choices: list[dict[str, Any]] = [{"delta": {"content": word}} for word in engine.words(engine.reply, {})]
+    for choice in [*choices, ends]:
+        if choice is choices[-1]:
+            await engine.held()
         await asyncio.sleep(TOKEN_SECONDS)
         yield {"id": "transcribe-standin", "object": "transcription.chunk", "model": name, "choices": [choice]}
 
@@ -402,7 +412,7 @@ async def sleep(request: web.Request) -> web.Response:
     async def work() -> None:
         async with engine.core:
             engine.awake.clear()
-            await asyncio.sleep(SLEEP_SECONDS)
+            await engine.held()
             engine.asleep, engine.loaded = TAGS, engine.loaded and keeps
 
     await asyncio.shield(work())
@@ -417,7 +427,7 @@ async def wake_up(request: web.Request) -> web.Response:
 
     async def work() -> None:
         async with engine.core:
-            await asyncio.sleep(SLEEP_SECONDS)
+            await engine.held()
             engine.asleep -= tags
             if not engine.asleep:
                 engine.awake.set()
@@ -437,11 +447,13 @@ async def collective_rpc(request: web.Request) -> web.Response:
 async def slept(request: web.Request) -> web.Response:
     """GET /standin/slept."""
     engine = request.app[ENGINE]
-    return web.json_response({"disturbed": engine.disturbed, "at_work": engine.core.locked()})
+    told = {"disturbed": engine.disturbed, "at_work": engine.core.locked(), "asked": engine.asked}
+    return web.json_response(told)
 
 
 async def is_sleeping(request: web.Request) -> web.Response:
     """GET /is_sleeping."""
+    request.app[ENGINE].asked += 1
     async with request.app[ENGINE].core:
         return web.json_response({"is_sleeping": not request.app[ENGINE].awake.is_set()})
 
@@ -479,6 +491,9 @@ async def serve(options: Options, listener: socket.socket, core: int) -> int:
     loop.add_signal_handler(signal.SIGTERM, engine.leaving.set)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(engine.leaving.wait(), LOAD_SECONDS)
+        return 0
+    await engine.held()
+    if engine.leaving.is_set():
         return 0
     runner = web.AppRunner(application(engine), handler_cancellation=True)
     await runner.setup()

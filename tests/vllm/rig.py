@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,28 @@ def write_folder(name: str, reply: str) -> None:
     (folder / "reply.txt").write_text(reply)
 
 
+FOLDERS = {ASR: "qwen3-asr", VL: "qwen3-vl-vllm"}
+
+
 def with_env(model: str, variables: Mapping[str, str]) -> str:
     """The mission's configuration, with variables in the environment of one of its models on vLLM."""
-    folder = {ASR: "qwen3-asr", VL: "qwen3-vl-vllm"}[model]
+    folder = FOLDERS[model]
     return MISSION.replace(f"model: {folder},", f"model: {folder}, env: {json.dumps(dict(variables))},")
+
+
+@contextlib.contextmanager
+def held(model: str) -> Iterator[Callable[[], None]]:
+    """Whatever a stand-in does, it does not come to its end with it until what is given is called."""
+    file = MODELS / FOLDERS[model] / "hold"
+    file.touch()
+
+    def go_on() -> None:
+        file.unlink(missing_ok=True)
+
+    try:
+        yield go_on
+    finally:
+        go_on()
 
 
 def unit(model: str) -> str:

@@ -20,6 +20,7 @@ from tests.vllm.rig import (
     SAID,
     VL,
     active,
+    held,
     processes,
     started_with,
     talking,
@@ -91,28 +92,44 @@ def comes_to_gate() -> None:
     assert "takes its GPU" not in said()
 
 
+def stamp(model: str, what: str) -> int:
+    """When a unit last became what it is, in microseconds of the machine's clock."""
+    return int(show(unit(model), f"{what}TimestampMonotonic"))
+
+
 def moment(model: str, line: str) -> int:
-    """When an engine said something, or systemd of it, in microseconds of the machine's clock."""
+    """When an engine had said something, or systemd of it, in microseconds of the same clock.
+
+    A busy journal has it a little later than it was said. Of what systemd says it knows how much later ("Trusted
+    Journal Fields" in systemd.journal-fields(7)), of what an engine says it does not.
+    """
     run("journalctl", "--sync")
     lines = run("journalctl", "--unit", unit(model), "--boot", "--output=json", "--grep", line).splitlines()
-    return int(json.loads(lines[-1])["__MONOTONIC_TIMESTAMP"])
+    entry = json.loads(lines[-1])
+    taken = int(entry["__REALTIME_TIMESTAMP"])
+    late = taken - int(entry.get("_SOURCE_REALTIME_TIMESTAMP", taken))
+    return int(entry["__MONOTONIC_TIMESTAMP"]) - late
 
 
 def test_it_imports_while_the_other_one_answers_and_takes_its_gpu_when_that_is_gone() -> None:
-    with talking("vision", 1500) as response:
+    assert chat("vision").status == 200
+    with held(VL) as go_on, talking("vision", 1500) as response:
         asking = Asking()
         comes_to_gate()
-        time.sleep(2)  # which the load does not take
+        time.sleep(2)  # which are none of the load
+        go_on()
         data, whole = rest_of(response)
     assert whole
     assert data.count(b" loop") >= 1490
     assert asking.told().content == SAID
-    assert moment(ASR, "^imported") < moment(VL, "^Stopped ") < moment(ASR, "^takes its GPU")
+    # systemd forgets a unit that has stopped, and when that was.
+    gone, came, now = moment(VL, "^Stopped "), stamp(ASR, "ActiveEnter"), time.monotonic() * 1e6
+    assert moment(ASR, "^imported") < gone < moment(ASR, "^takes its GPU")
     assert active() == [unit(ASR)]
     ready = re.search(r"ready after ([\d.]+) s", show(unit(ASR), "StatusText"))
     assert ready is not None
-    assert float(ready[1]) < 2, "from the gate on"
-    assert ask("GET", f"/api/models/{ASR}").json["load_seconds"] < 2
+    assert float(ready[1]) < (came - gone) / 1e6 + 0.1, "from the gate on"
+    assert ask("GET", f"/api/models/{ASR}").json["load_seconds"] < (now - gone) / 1e6 + 0.1
     assert sorted(processes(unit(ASR)).values()) == ["VLLM::EngineCor", "swapper-sidecar", "vllm"]
     assert list(GATE.parent.iterdir()) == []
 
@@ -139,9 +156,8 @@ def test_it_is_stopped_when_nobody_waits_for_it_any_more() -> None:
         with leaving():
             comes_to_gate()
         until(lambda: show(unit(ASR), "ActiveState") == "inactive", "it goes")
-        until(lambda: state(VL) == "ready", "the other one stays")
+        until(lambda: (state(VL), state(ASR)) == ("ready", "stopped"), "the other one stays")
         assert show(unit(ASR), "Result") == "success"
-        assert state(ASR) == "stopped"
         assert "takes its GPU" not in journal(unit(ASR))
     assert list(GATE.parent.iterdir()) == []
     assert chat(ASR).content == SAID
@@ -153,7 +169,7 @@ def test_who_unloads_it_at_the_gate_has_it_gone() -> None:
         comes_to_gate()
         began = time.monotonic()
         assert ask("POST", f"/api/models/{ASR}/unload").json["state"] == "stopped"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 12, "it was not systemd's patience that ended"
         assert show(unit(ASR), "ActiveState") == "inactive"
         assert asking.told().error["code"] == "model_unloaded"
 
@@ -241,22 +257,22 @@ def test_a_router_that_never_comes_back_leaves_nobody_at_the_gate() -> None:
 
 
 def test_time_at_the_gate_is_no_time_of_the_start() -> None:
-    configure(IMPORTS.replace(f"{ASR}:\n    {{", f"{ASR}:\n    {{load_timeout: 3s, "))
+    configure(IMPORTS.replace(f"{ASR}:\n    {{", f"{ASR}:\n    {{load_timeout: 10s, "))
     with talking("vision", LONG):
         asking = Asking()
         comes_to_gate()
-        time.sleep(8)
+        time.sleep(12)
         assert waits()
     assert asking.told().content == SAID
 
 
 def test_a_frozen_engine_that_came_through_the_gate_is_not_waited_for_longer_than_others() -> None:
     frozen = with_env(ASR, {"STANDIN_LOAD_SECONDS": "1000"})
-    configure(frozen.replace(f"{ASR}:\n    {{", f"{ASR}:\n    {{load_timeout: 3s, "))
+    configure(frozen.replace(f"{ASR}:\n    {{", f"{ASR}:\n    {{load_timeout: 10s, "))
     with talking("vision", LONG):
         asking = Asking()
         until(waits, "it comes to the gate")
-        time.sleep(4)
+        time.sleep(12)
     began = time.monotonic()
     assert asking.told().error["code"] in {"model_failed", "model_load_timeout"}
     assert time.monotonic() - began < 30
@@ -264,11 +280,13 @@ def test_a_frozen_engine_that_came_through_the_gate_is_not_waited_for_longer_tha
 
 def test_it_can_be_left() -> None:
     configure("router: {early_start: false}\n" + IMPORTS)
-    with talking("vision", 1000) as response:
+    assert chat("vision").status == 200
+    with held(VL) as go_on, talking("vision", 1000) as response:
         asking = Asking()
         until(lambda: state(VL) == "draining", "the other one drains")
         time.sleep(1)
         assert show(unit(ASR), "ActiveState") == "inactive"
+        go_on()
         assert rest_of(response)[1]
     assert asking.told().content == SAID
     assert "waits for its GPU" not in journal("swapper")

@@ -12,7 +12,7 @@ import pytest
 from tests.job import house
 from tests.job.house import MODELS, ask, chat, configure, journal, run, sentence, show, state, until, watching
 from tests.lab import media
-from tests.vllm.rig import ASR, MISSION, SAID, SEEN, VL, engine, talking, transcribe, unit
+from tests.vllm.rig import ASR, FOLDERS, MISSION, SAID, SEEN, VL, engine, held, talking, transcribe, unit
 
 PARKED = MISSION.replace("engine: vllm,", "engine: vllm, on_swap: park,")
 TALKS = {"messages": [{"role": "user", "content": "Hello!"}]}
@@ -47,7 +47,7 @@ def asleep(model: str) -> bool:
 
 def with_env(model: str, variable: str) -> str:
     """The configuration, with a variable in the environment of one model."""
-    folder = {ASR: "qwen3-asr", VL: "qwen3-vl-vllm"}[model]
+    folder = FOLDERS[model]
     return PARKED.replace(f"model: {folder},", f"model: {folder}, env: {{{variable}}},")
 
 
@@ -164,7 +164,6 @@ def test_a_router_that_comes_back_knows_who_is_parked() -> None:
 
 
 def test_a_router_that_comes_back_waits_for_what_an_engine_is_just_doing() -> None:
-    configure(with_env(VL, 'STANDIN_SLEEP_SECONDS: "3"'))
     assert chat("vision").content == SEEN
     run_of_it = invocation(VL)
     heard: list[int] = []
@@ -175,14 +174,24 @@ def test_a_router_that_comes_back_waits_for_what_an_engine_is_just_doing() -> No
         return thread
 
     for other, comes in (("asr", "parked"), ("vision", "ready")):
-        asking = swap_to(other)
-        until(lambda: bool(engine(VL, "GET", "/standin/slept").json["at_work"]), "the engine does something about it")
-        run("systemctl", "kill", "--signal=KILL", "swapper.service")
+        with held(VL) as go_on:
+            asking = swap_to(other)
+            until(lambda: bool(slept()["at_work"]), "the engine does something about it")
+            asked = slept()["asked"]
+            run("systemctl", "kill", "--signal=KILL", "swapper.service")
+            until(lambda asked=asked: slept()["asked"] > asked, "it is asked what it is")  # type: ignore[misc]
+            go_on()
         asking.join(house.PATIENCE)
         until(lambda comes=comes: state(VL) == comes, f"it is taken over as {comes}")  # type: ignore[misc]
     assert chat("vision").content == SEEN
     assert invocation(VL) == run_of_it
-    assert engine(VL, "GET", "/standin/slept").json["disturbed"] == 0
+    assert slept()["disturbed"] == 0
+
+
+def slept() -> dict[str, int]:
+    """What the model that sees says of its sleep."""
+    told: dict[str, int] = engine(VL, "GET", "/standin/slept").json
+    return told
 
 
 def _status_of(model: str) -> int:
@@ -290,10 +299,12 @@ def test_who_was_parked_first_goes_when_the_hosts_memory_runs_short() -> None:
         assert hear() == SAID
         assert chat("devstral").content == sentence("devstral")
         assert (state(VL), state(ASR)) == ("parked", "parked")
-        with watching(VL, "stopped") as stopped:
+        with watching(VL, "stopping") as stopping, watching(VL, "stopped") as stopped:
             MEMINFO.write_text("MemTotal: 1000000 kB\nMemAvailable:  40000 kB\n")
+            stopping()
+            # At once: where it is still short a few seconds later, the next one goes.
+            MEMINFO.write_text("MemTotal: 1000000 kB\nMemAvailable: 900000 kB\n")
             stopped()
-        MEMINFO.write_text("MemTotal: 1000000 kB\nMemAvailable: 900000 kB\n")
         assert state(ASR) == "parked"
         assert "the host's memory runs short" in journal("swapper", f"MODEL={VL}")
         assert hear() == SAID

@@ -6,6 +6,7 @@ the other one beside it, and a stop by hand.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.job import house
-from tests.job.house import MODELS, Answer, ask, chat, configure, rest_of, run, sentence, show, state, until
+from tests.job.house import MODELS, Answer, ask, chat, configure, connect, rest_of, run, sentence, show, state, until
 from tests.lab import dashboard, media, sound
 from tests.lab.exposition import Scraped, read_openmetrics
 from tests.media.mission import HEAR, SEE, WRITE, example_com, say
@@ -243,6 +244,9 @@ def test_a_start_by_hand_returns_when_it_is_ready() -> None:
 def test_a_dialogue_of_voice_and_pictures_swaps_nothing_where_both_models_fit() -> None:
     configure(f"gpus: {{0: {{policy: pack}}}}\n{CONFIG}")
     sees = show(unit(VL), "InvocationID")
+    with contextlib.closing(connect(timeout=600)) as connection:  # as long as a start takes on a busy machine
+        connection.request("POST", f"/api/models/{ASR}/load")
+        assert connection.getresponse().status == 200
     assert transcribe(("model", "asr"), ("file", "voice.ogg", media.ogg())).json["text"] == SAID
     print(show(unit(ASR), "StatusText"))
     hears = show(unit(ASR), "InvocationID")

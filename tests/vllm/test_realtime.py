@@ -107,7 +107,7 @@ def test_a_unit_that_is_stopped_ends_the_session() -> None:
             return socket.close_code
 
     assert asyncio.run(talk()) in {1006, 1012}
-    assert state(ASR) == "stopped"
+    until(lambda: state(ASR) == "stopped", "the router hears of it")
 
 
 def test_an_engine_that_dies_ends_the_session_and_is_started_for_the_next() -> None:

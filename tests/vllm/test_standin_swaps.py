@@ -22,6 +22,7 @@ from tests.vllm.rig import (
     VL,
     active,
     engine,
+    held,
     processes,
     talking,
     transcribe,
@@ -66,7 +67,8 @@ def test_llama_and_vllm_take_turns_and_the_gpu_never_has_two() -> None:
 
 
 def test_a_swap_waits_for_a_stream_of_vllm_and_the_stream_ends_whole() -> None:
-    with talking("vision", 800) as response:
+    assert chat("vision").status == 200
+    with held(VL) as go_on, talking("vision", 800) as response:
         with watching(VL, "draining") as draining:
             answers: list[str] = []
             asking = threading.Thread(target=lambda: answers.append(chat("devstral").content))
@@ -74,6 +76,7 @@ def test_a_swap_waits_for_a_stream_of_vllm_and_the_stream_ends_whole() -> None:
             draining()
         assert show(unit(VL), "ActiveState") == "active"
         assert answers == []
+        go_on()
         data, whole = rest_of(response)
     assert whole
     assert data.endswith(b"data: [DONE]\n\n")
