@@ -19,6 +19,8 @@ SHELLS = {
 }
 """How each is started without its user's configuration, and what that configuration would say."""
 
+PROMPT = b"at your service> "
+
 
 @contextmanager
 def terminal(shell: str) -> Iterator[Callable[[str, str], None]]:
@@ -38,10 +40,16 @@ def terminal(shell: str) -> Iterator[Callable[[str, str], None]]:
                 heard.notify_all()
 
     def typed(text: str, shown: str) -> None:
+        def found() -> bool:
+            # What has been entered is over once the prompt is there again: until then the terminal, and not the shell,
+            # would take what is typed next.
+            said = seen[before:].rpartition(shown.encode())
+            return bool(said[1]) and (not text.endswith("\r") or PROMPT in shown.encode() + said[2])
+
         with heard:
             before = len(seen)
             os.write(ours, text.encode())
-            assert heard.wait_for(lambda: shown.encode() in seen[before:], PATIENCE), bytes(seen[before:])
+            assert heard.wait_for(found, PATIENCE), bytes(seen[before:])
 
     environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "HOME": "/root"}
     with Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True) as process:
@@ -50,7 +58,7 @@ def terminal(shell: str) -> Iterator[Callable[[str, str], None]]:
         listener.start()
         try:
             # The prompt is written otherwise than it is shown, so that the echo is not taken for it.
-            typed(f"{setup}; PS1=$'at \\x79our service> '\r", "at your service> ")
+            typed(f"{setup}; PS1=$'at \\x79our service> '\r", PROMPT.decode())
             yield typed
         finally:
             process.kill()
