@@ -230,7 +230,7 @@ machine_boot() {  # MACHINE OPTION…
     # In a session of its own Ctrl-C does not reach it, so it ends by way of our traps.
     (session=(setsid); _close_locks; _nspawn "$machine" --hostname=swapper --boot "$@") </dev/null >"$machine/console" 2>&1 &
     echo $! >"$machine/nspawn"
-    for ((attempt = 0; attempt < 600; attempt++)); do
+    for ((attempt = 0; attempt < 3000; attempt++)); do
         kill -0 "$(<"$machine/nspawn")" 2>/dev/null || break
         sleep 0.1
         _find_leader "$machine" || continue
@@ -292,7 +292,7 @@ machine_forward() {  # MACHINE PORT
     (_close_locks; exec setsid setpriv --pdeathsig TERM systemd-socket-activate "${listen[@]}" \
         nsenter --target "$leader" --net /usr/lib/systemd/systemd-socket-proxyd 127.0.0.1:8000) </dev/null >"$1/forward.log" 2>&1 &
     echo $! >"$1/forward"
-    for ((attempt = 0; attempt < 100; attempt++)); do
+    for ((attempt = 0; attempt < 1200; attempt++)); do
         if grep -q "^Listening on" "$1/forward.log"; then return 0; fi
         kill -0 "$(<"$1/forward")" || break
         sleep 0.05
