@@ -83,9 +83,17 @@ def proxy(request: pytest.FixtureRequest, _network: None) -> Iterator[str]:
     run("systemctl", "unmask", unit)
     run("systemctl", "start", unit)
     carry_out(typed(request.param))
+    until(_listens, f"{request.param} has read its file, which nginx does once systemctl has come back")
     yield unit
     run("systemctl", "stop", unit)
     run("systemctl", "mask", unit)
+
+
+def _listens() -> bool:
+    with contextlib.suppress(OSError), contextlib.closing(connect()) as connection:
+        connection.connect()
+        return True
+    return False
 
 
 @pytest.fixture(autouse=True)
