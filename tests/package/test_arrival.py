@@ -38,7 +38,8 @@ def test_the_last_line_is_the_models_answer(way: Way, capsys: pytest.CaptureFixt
     with capsys.disabled():
         print(way.told("Debian 14"))
     assert way.steps[-1][2].splitlines()[-1] == SAYS
-    assert way.seconds < newcomer.SANE
+    assert way.ours < newcomer.SANE
+    assert way.seconds < newcomer.WHOLE
 
 
 def test_adding_a_model_says_what_to_type_next(way: Way) -> None:
