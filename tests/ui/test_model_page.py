@@ -68,9 +68,13 @@ def test_settings_say_where_they_come_from(desk: Desk, override: Path) -> None:
 
 
 def test_the_journal_goes_on_as_it_is_written(desk: Desk) -> None:
+    # What the tests before have left there has the same words, and more lines than are shown of old ones.
+    run("journalctl", "--rotate")
+    run("journalctl", "--vacuum-time=1s")
     page = live(desk.open("#/models/devstral"))
     page.wait("document.querySelector('.badge').textContent === 'stopped'")
     page.click("button[aria-label='Load devstral']")
+    page.wait("document.querySelector('.badge').textContent === 'ready'")
     page.wait("document.querySelector('pre.journal').textContent.includes('listening')")
     page.see(show("llama@devstral", "StatusText"), "dl.facts")
     page.click("#main section button")  # pauses
