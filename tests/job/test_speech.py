@@ -281,10 +281,8 @@ def test_a_stop_in_the_middle_leaves_nobody_who_speaks() -> None:
 
 @pytest.mark.parametrize("missing", ["espeak-ng", "ffmpeg"])
 def test_what_is_not_installed_is_named(missing: str, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents:
-        if folder.is_relative_to("/tmp/"):
-            folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents[:2]):  # pytest's own, and no further: /tmp is everybody's
+        folder.chmod(0o755)
     for there in {"espeak-ng", "ffmpeg"} - {missing}:
         (tmp_path / there).symlink_to(f"/usr/bin/{there}")
     with override("speech@voice", f"PrivateTmp=no\nEnvironment=PATH={tmp_path}"):
