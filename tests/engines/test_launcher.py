@@ -276,6 +276,7 @@ def test_the_engine_gets_nothing_of_systemds(launch: Launcher) -> None:
 def environment_of(engine: subprocess.Popen[bytes]) -> bytes:
     """The environment of the engine, once it has taken the launcher's place."""
     process = Path("/proc", str(engine.pid))
-    while b"launch.py" in (process / "cmdline").read_bytes():
+    # In the middle of an exec(2) there is no command line at all: of the launcher's, too.
+    while not (words := (process / "cmdline").read_bytes()) or b"launch.py" in words:
         os.sched_yield()
     return (process / "environ").read_bytes()
