@@ -121,6 +121,7 @@ def test_speech_is_written_down_from_a_file_and_from_the_microphone(desk: Desk, 
     sound.write_bytes(media.wav())
     page = live(desk.open("#/playground"))
     page.click("#tab-transcription")
+    page.wait("document.querySelector('#transcription-model').value === 'asr'")  # before it is known, nobody would hear
     page.fill("#transcription-file", sound)
     page.see(sentence("ear"), "output.result")
     page.click("#panel-transcription button.microphone")
