@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 BOT = {"id": 7000, "is_bot": True, "first_name": "Swapper", "username": "swapper_test_bot"}
-PATIENCE = 60.0
-"""Seconds after which what is waited for has not come."""
+PATIENCE = 180.0
+"""Seconds after which what is waited for has not come. A PDF has a minute, and of a long answer a group gets a message
+in four."""
 
 type Json = dict[str, Any]
 
@@ -175,19 +176,19 @@ class Chats:
             here = [said for said in self.said.values() if said.chat == chat and said.topic == topic]
         return sorted(here, key=lambda said: said.number)
 
-    def wait(self, condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until a condition on what is here is true."""
         with self.changed:
-            came = self.changed.wait_for(condition, patience)
+            came = self.changed.wait_for(condition, PATIENCE)
             assert came, f"it never came to be: {what}; there is {self.said}; it was shown {self.drafts}"
 
-    def answered(self, chat: int, text: str, count: int = 1, patience: float = PATIENCE) -> Said:
+    def answered(self, chat: int, text: str, count: int = 1) -> Said:
         """Wait for messages of the bot that contain this text, so many of them; the last."""
         def found() -> list[Said]:
             with self.changed:
                 return [said for said in self.said.values() if said.chat == chat and text in said.text]
 
-        self.wait(lambda: len(found()) >= count, f"{text!r} in {chat}", patience)
+        self.wait(lambda: len(found()) >= count, f"{text!r} in {chat}")
         return max(found(), key=lambda said: said.number)
 
     def delete(self, said: Said) -> None:

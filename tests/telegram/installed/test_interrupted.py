@@ -289,7 +289,8 @@ def test_telegram_sends_an_update_twice(running: Chats) -> None:
     again = dict(running.updates[-1])
     rig.start()
     running.answered(ADA, ANSWER, count=2)
-    running.updates.append(again)
+    with running.at_once():
+        running.updates.append(again)
     running.text(ADA, "/status")
     running.answered(ADA, "Remembered: 4")
     settled()

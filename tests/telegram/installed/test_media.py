@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from swapper.telegram.documents import PDF_SECONDS
 from tests.job import house
-from tests.job.house import PATIENCE, run, sentence, show
+from tests.job.house import run, sentence, show
 from tests.lab import media
 from tests.lab.bot_api import BotApi
 from tests.lab.bot_chats import Chats
@@ -171,7 +170,7 @@ def test_a_pdf_that_wants_more_than_there_is_harms_nobody(chats: Chats) -> None:
     chats.file(ADA, "document", bomb, file_name="bomb.pdf")
     chats.text(BOB, "Hello!")
     chats.answered(BOB, sentence("alpha"))
-    told = chats.answered(ADA, "⚠️", patience=PDF_SECONDS + PATIENCE).text
+    told = chats.answered(ADA, "⚠️").text
     assert told.startswith(("⚠️ bomb.pdf takes too long", "⚠️ bomb.pdf is damaged, or too much"))
     assert show(rig.SERVICE, "MainPID") == process
 
