@@ -121,6 +121,7 @@ def silent(unit: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _stopped(unit: str) -> Iterator[int]:
     process = main_pid(unit)
+    assert process, f"{unit} does not run"
     # All of its threads: what speaks gives each connection one, and the router keeps connections.
     os.kill(process, signal.SIGSTOP)
     try:
