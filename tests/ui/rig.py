@@ -58,8 +58,9 @@ class Desk:
 
 
 def live(page: Page) -> Page:
-    """Wait until the page follows the router."""
+    """Wait until the page follows the router, and knows of the models: an address with a page has it a moment later."""
     page.wait("document.querySelector('#connection').dataset.is === 'open'")
+    page.wait("document.querySelector('#empty').hidden")
     page.wait("document.querySelectorAll('table.models tbody tr').length || location.hash.length > 2")
     return page
 
