@@ -30,7 +30,7 @@ export function journal(name) {
 
   const follow = async () => {
     stream?.abort();
-    if (paused || closed) return;
+    if (paused || closed || document.hidden) return;
     const own = stream = new AbortController();
     try {
       const response = await ask(modelPath(name, `/log?follow=1&lines=${FIRST}`), { signal: own.signal });
@@ -58,12 +58,15 @@ export function journal(name) {
     void follow();
   };
 
+  // A tab that nobody sees leaves its connections to the others, see live.js.
+  document.addEventListener("visibilitychange", follow);
   void follow();
   return {
     node: h("div", {}, h("div", { class: "row" }, pause,
       end, state), text),
     close: () => {
       closed = true;
+      document.removeEventListener("visibilitychange", follow);
       stream?.abort();
     },
   };

@@ -159,15 +159,23 @@ async function listen() {
   for await (const { event, data } of events(response.body)) heard(event, data);
 }
 
-/** Keep listening, for good. */
+/** Once somebody sees the page. */
+async function watched() {
+  if (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+}
+
+/** Keep listening, for good, while somebody sees the page. */
 export async function run() {
   setInterval(tick, 1000);
-  document.addEventListener("visibilitychange", () => document.hidden || lookSoon());
+  // A browser has six connections to a host, for all of its tabs: one that nobody sees leaves them to the others.
+  document.addEventListener("visibilitychange", () => document.hidden && stream?.abort());
   for (;;) {
+    await watched();
     try {
       await listen();
       become("lost");
     } catch (error) {
+      if (document.hidden) continue;
       const locked = error instanceof Refused && (error.status === 401 || error.status === 403);
       if (error instanceof Refused && error.status === 401) key.forget();
       become(locked ? "locked" : "lost");

@@ -88,7 +88,7 @@ function follow() {
 
 let pending = 0;
 news.addEventListener("change", () => {
-  // Many changes make one picture; a page that nobody sees still follows, more slowly.
+  // Many changes make one picture.
   if (!pending) pending = setTimeout(() => { pending = 0; follow(); }, 30);
 });
 news.addEventListener("state", (event) => {

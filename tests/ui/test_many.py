@@ -28,3 +28,14 @@ def test_two_hundred_models(desk: Desk) -> None:
     page.eval("document.querySelector(\"button[aria-label='Load model-199']\").click()")
     state(page, "model-199", "ready")
     state(page, "model-137", "stopped")
+
+
+def test_of_many_tabs_the_one_that_is_seen_follows(desk: Desk) -> None:
+    """A browser has six connections to a host, and a model's page takes two for as long as it is looked at."""
+    pages = [live(desk.open("#/models/devstral")) for _ in range(8)]
+    pages[-1].click("button[aria-label='Load devstral']")
+    for page in (pages[-1], pages[0]):
+        page.call("Page.bringToFront")
+        page.wait("document.querySelector('.badge').textContent === 'ready'")
+        page.wait("document.querySelector('pre.journal').textContent.includes('listening')")
+        assert [one for one in pages if not one.eval("document.hidden")] == [page]
