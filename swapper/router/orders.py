@@ -338,4 +338,4 @@ def _signed(path: Path) -> tuple[str, int, int]:
         status = path.stat()
     except OSError:
         return (str(path), -1, -1)
-    return (str(path), status.st_size, status.st_mtime_ns)
+    return (str(path), status.st_size, status.st_ctime_ns)  # which tells of a new owner or mode, too

@@ -120,6 +120,18 @@ def test_a_truncated_file_says_why_causes_no_storm_and_works_once_it_is_whole() 
     assert chat("alpha").content == sentence("alpha")
 
 
+def test_a_file_that_engines_may_not_read_works_as_soon_as_they_may() -> None:
+    path = write_gguf("alpha")
+    path.chmod(0o600)
+    try:
+        answer = chat("alpha")
+        assert (answer.status, answer.error["code"]) == (503, "model_failed")
+        assert any("Permission denied" in line for line in answer.error["journal"]), answer.error
+    finally:
+        path.chmod(0o644)
+    assert chat("alpha").content == sentence("alpha")
+
+
 def test_missing_and_unfinished_files_are_named() -> None:
     path = write_gguf("alpha")
     part = path.with_name("alpha.gguf.part")
