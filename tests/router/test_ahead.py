@@ -14,6 +14,7 @@ from swapper.config import Config, EngineSettings, Model, RouterSettings
 from swapper.core.actions import Announce, StopUnit
 from swapper.core.events import ActiveState, ConfigApplied, Event, RequestArrived, RequestOver, UnitChanged
 from swapper.core.scheduler import Scheduler
+from swapper.host import pages
 from swapper.host.pages import PIECE, absent
 from swapper.router.ahead import COMFORT, ReadAhead
 from swapper.router.places import Places
@@ -44,6 +45,16 @@ def folder() -> Iterator[Path]:
     folder.rmdir()
     if not disk:
         pytest.skip("/var/tmp is no disk")
+
+
+@pytest.fixture(autouse=True)
+def _fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are looked at more closely, as these are small.
+
+    A disk may be so quick that a page is there before the look at it is over, which has it read. One sample in a MiB is
+    enough for gigabytes; of 33, all may meet with that.
+    """
+    monkeypatch.setattr(pages, "SAMPLE", 1 << 14)
 
 
 async def comes(path: Path, length: int) -> None:
