@@ -21,17 +21,23 @@ def choose(model: str, of: str = "chat") -> str:
     }})() === "{model}" """
 
 
+def told(desk: Desk, model: str, text: str) -> Page:
+    """The playground, in which somebody has just sent a model this."""
+    page = live(desk.open("#/playground"))
+    page.wait(choose(model))
+    page.click("#chat-text")
+    page.type(text)
+    page.press("Enter")
+    return page
+
+
 def recorded(page: Page, where: str) -> None:
     """Wait until a second has been recorded, or more: a busy browser may not show each of them."""
     page.wait(f"/Stop recording · [1-9]\\d* s/.test(document.querySelector('{where}').innerText)")
 
 
 def test_a_chat_is_answered_as_it_comes_with_what_it_waited_for(desk: Desk) -> None:
-    page = live(desk.open("#/playground"))
-    page.wait(choose("devstral"))
-    page.click("#chat-text")
-    page.type("Hello!")
-    page.press("Enter")
+    page = told(desk, "devstral", "Hello!")
     page.see(sentence("devstral"), "ol.talk")
     page.see("in all", "ol.talk")
     page.see("first word after", "ol.talk")
@@ -57,11 +63,7 @@ def test_shift_and_enter_is_a_new_line_and_a_new_conversation_forgets(desk: Desk
 
 
 def test_an_answer_without_end_is_stopped(desk: Desk) -> None:
-    page = live(desk.open("#/playground"))
-    page.wait(choose("devstral"))
-    page.click("#chat-text")
-    page.type("LOOP")
-    page.press("Enter")
+    page = told(desk, "devstral", "LOOP")
     page.wait(f"{LAST}.querySelector('p:not(details p)').textContent.length > 200")
     page.eval("[...document.querySelectorAll('.ask button')].find((each) => each.textContent === 'Stop').click()")
     page.see("stopped", "ol.talk")
@@ -69,22 +71,14 @@ def test_an_answer_without_end_is_stopped(desk: Desk) -> None:
 
 
 def test_what_an_engine_says_is_text_and_nothing_else(desk: Desk) -> None:
-    page = live(desk.open("#/playground"))
-    page.wait(choose("devstral"))
-    page.click("#chat-text")
-    page.type("<img src=x onerror=\"window.hit=1\"><b>bold</b>")
-    page.press("Enter")
+    page = told(desk, "devstral", "<img src=x onerror=\"window.hit=1\"><b>bold</b>")
     page.see("<b>bold</b>", "ol.talk")
     assert page.eval("document.querySelectorAll('ol.talk img, ol.talk b').length") == 0
     assert page.eval("window.hit === undefined")
 
 
 def test_a_model_that_cannot_be_loaded_says_so_in_the_chat(desk: Desk) -> None:
-    page = live(desk.open("#/playground"))
-    page.wait(choose("broken"))
-    page.click("#chat-text")
-    page.type("Hello!")
-    page.press("Enter")
+    page = told(desk, "broken", "Hello!")
     page.see("llama@broken.service failed", "ol.talk .error")
 
 
