@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.job.house import chat, configure, run, sentence, show, state, stream,
 from tests.job.mishaps import ENDLESS
 from tests.lab import media
 from tests.lab.gguf import write_model
+from tests.lab.terminal import Shown
 from tests.media.sight import EYE, write_models
 
 CONF = Path("/etc/swapper/conf.d")
@@ -96,22 +96,11 @@ def test_a_conversation_at_a_terminal() -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(["swapperctl", "chat", "alpha"], stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
-        seen, heard = bytearray(), threading.Condition()
+        shown = Shown()
+        shown.read(ours)
 
-        def listen() -> None:
-            while True:
-                try:
-                    data = os.read(ours, 4096)
-                except OSError:  # the other side is closed
-                    return
-                with heard:
-                    seen.extend(data)
-                    heard.notify_all()
-
-        threading.Thread(target=listen, daemon=True).start()
         def hear(what: bytes, times: int) -> None:
-            with heard:
-                assert heard.wait_for(lambda: seen.count(what) >= times, house.PATIENCE), seen
+            shown.wait(lambda: shown.data.count(what) >= times, house.PATIENCE)
 
         try:
             for number in (1, 2):

@@ -2,7 +2,6 @@
 
 import os
 import pty
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from swapper.ctl.__main__ import COMMANDS
 from tests.job.house import PATIENCE, run
+from tests.lab.terminal import Shown
 
 SHELLS = {
     "bash": (("bash", "--norc", "-i"), ". /usr/share/bash-completion/completions/swapperctl"),
@@ -27,42 +27,30 @@ def terminal(shell: str) -> Iterator[Callable[[str, str], None]]:
     """A shell at a terminal. What is given types something, and waits until something is shown."""
     argv, setup = SHELLS[shell]
     ours, theirs = pty.openpty()
-    seen, heard = bytearray(), threading.Condition()
-
-    def listen() -> None:
-        while True:
-            try:
-                data = os.read(ours, 4096)
-            except OSError:  # the other side is closed
-                return
-            with heard:
-                seen.extend(data)
-                heard.notify_all()
+    seen = Shown()
 
     def typed(text: str, shown: str) -> None:
         def found() -> bool:
             # What has been entered is over once the prompt is there again: until then the terminal, and not the shell,
             # would take what is typed next.
-            said = seen[before:].rpartition(shown.encode())
+            said = seen.data[before:].rpartition(shown.encode())
             return bool(said[1]) and (not text.endswith("\r") or PROMPT in shown.encode() + said[2])
 
-        with heard:
-            before = len(seen)
-            os.write(ours, text.encode())
-            assert heard.wait_for(found, PATIENCE), bytes(seen[before:])
+        before = len(seen.data)
+        os.write(ours, text.encode())
+        seen.wait(found, PATIENCE)
 
     environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "HOME": "/root"}
     with Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True) as process:
         os.close(theirs)
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
+        seen.read(ours)
         try:
             # The prompt is written otherwise than it is shown, so that the echo is not taken for it.
             typed(f"{setup}; PS1=$'at \\x79our service> '\r", PROMPT.decode())
             yield typed
         finally:
             process.kill()
-    listener.join(PATIENCE)
+    seen.end(PATIENCE)
     os.close(ours)
 
 
